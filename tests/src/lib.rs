@@ -1,0 +1,1 @@
+//! dejavm tests.
