@@ -1,0 +1,361 @@
+//! Loads and stores of a vCPU: segment checks, translation, RAM or MMIO.
+//!
+//! The fast path is a hit in the soft TLB within one page. Everything else (a miss, a page
+//! boundary, MMIO, a page whose stores are watched, data breakpoints, alignment checks) takes
+//! the slow one, which translates every page that is touched before the first byte is written.
+
+use super::env::Env;
+use super::flags;
+use super::insn::{Insn, insn_flags};
+use super::state::{CodeSize, Vcpu, attr, seg};
+use crate::mem::{Access, AccessKind, MmuIndex, walk};
+use crate::types::{Exception, Gpa, PAGE_OFFSET_MASK, PAGE_SIZE, Scalar};
+
+impl Vcpu {
+    /// The effective address of the memory operand, before segmentation.
+    #[inline(always)]
+    pub fn effective_address(&self, insn: &Insn) -> u64 {
+        let regs = &self.state.regs;
+        let index = regs[insn.index as usize % 18] << insn.scale;
+        regs[insn.base as usize % 18].wrapping_add(index).wrapping_add(insn.disp) & insn.addr_mask
+    }
+
+    /// The linear address of the memory operand, checked for an access of `size` bytes.
+    ///
+    /// # Errors
+    /// #GP or #SS if the segment does not allow it.
+    #[inline(always)]
+    pub fn linear(&self, insn: &Insn, size: usize, write: bool) -> Result<u64, Exception> {
+        let ea = self.effective_address(insn);
+        self.linear_at(insn, insn.seg as usize, ea, size, write)
+    }
+
+    /// The linear address of offset `ea` in segment `segment` (0..=6) for `insn`'s mode.
+    ///
+    /// # Errors
+    /// #GP or #SS if the segment does not allow it.
+    #[inline(always)]
+    pub fn linear_at(
+        &self,
+        insn: &Insn,
+        segment: usize,
+        ea: u64,
+        size: usize,
+        write: bool,
+    ) -> Result<u64, Exception> {
+        if insn.has(insn_flags::SEG_CHECK) {
+            self.segment_check(segment, ea, size, write)
+        } else {
+            Ok(ea.wrapping_add(self.state.segs[segment % 7].base))
+        }
+    }
+
+    /// Segment limit and type checks outside 64-bit mode (SDM vol. 3, 5.3 and 5.4).
+    ///
+    /// # Errors
+    /// #SS(0) for the stack segment, #GP(0) for the others.
+    #[cold]
+    pub fn segment_check(&self, segment: usize, ea: u64, size: usize, write: bool) -> Result<u64, Exception> {
+        let fault = if segment == seg::SS { Exception::SS0 } else { Exception::GP0 };
+        let s = &self.state.segs[segment];
+        let linear = s.base.wrapping_add(ea) & 0xFFFF_FFFF;
+        if segment == seg::FLAT {
+            return Ok(linear);
+        }
+        let code = s.attributes & attr::CODE != 0;
+        if !self.real_mode() {
+            let readable = !code || s.attributes & attr::RW != 0;
+            let writable = !code && s.attributes & attr::RW != 0;
+            if s.attributes & attr::P == 0 || (write && !writable) || !readable {
+                return Err(fault);
+            }
+        }
+        let last = ea + size as u64 - 1;
+        let expand_down = !code && s.attributes & attr::DC != 0;
+        let ok = if expand_down {
+            let top = if s.attributes & attr::DB != 0 { 0xFFFF_FFFF } else { 0xFFFF };
+            ea > u64::from(s.limit) && last <= top
+        } else {
+            last <= u64::from(s.limit)
+        };
+        if ok { Ok(linear) } else { Err(fault) }
+    }
+
+    /// Reads linear memory with the rights of the current privilege level.
+    ///
+    /// # Errors
+    /// #PF, or #GP for a non-canonical address, or #AC.
+    #[inline(always)]
+    pub fn load<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64) -> Exec<T> {
+        let e = self.tlb.entry(self.mmu, va);
+        let offset = va & PAGE_OFFSET_MASK;
+        if e.read_tag == self.tlb.tag(va) && offset <= PAGE_SIZE - T::SIZE as u64 {
+            return Ok(env.mem.ram.read((e.ram_offset + offset) as usize));
+        }
+        self.load_slow(env, va, AccessKind::Read, self.mmu)
+    }
+
+    /// Reads linear memory that the same instruction is about to write: checked for writing.
+    ///
+    /// # Errors
+    /// As [`Self::load`], with the write bit in the error code.
+    #[inline(always)]
+    pub fn load_for_write<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64) -> Exec<T> {
+        let e = self.tlb.entry(self.mmu, va);
+        let offset = va & PAGE_OFFSET_MASK;
+        if e.write_tag == self.tlb.tag(va) && offset <= PAGE_SIZE - T::SIZE as u64 {
+            return Ok(env.mem.ram.read((e.ram_offset + offset) as usize));
+        }
+        self.load_slow(env, va, AccessKind::Write, self.mmu)
+    }
+
+    /// Writes linear memory with the rights of the current privilege level.
+    ///
+    /// # Errors
+    /// #PF, or #GP for a non-canonical address, or #AC. Nothing was written then.
+    #[inline(always)]
+    pub fn store<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64, v: T) -> Exec<()> {
+        let e = self.tlb.entry(self.mmu, va);
+        let offset = va & PAGE_OFFSET_MASK;
+        if e.write_tag == self.tlb.tag(va) && offset <= PAGE_SIZE - T::SIZE as u64 {
+            env.mem.ram.write((e.ram_offset + offset) as usize, v);
+            return Ok(());
+        }
+        self.store_slow(env, va, v, self.mmu)
+    }
+
+    /// Reads linear memory as the processor itself (descriptor tables, TSS): supervisor rights
+    /// at any CPL.
+    ///
+    /// # Errors
+    /// #PF or #GP.
+    pub fn load_system<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64) -> Exec<T> {
+        let index = self.system_index();
+        self.load_slow(env, va, AccessKind::Read, index)
+    }
+
+    /// Writes linear memory as the processor itself.
+    ///
+    /// # Errors
+    /// #PF or #GP. Nothing was written then.
+    pub fn store_system<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64, v: T) -> Exec<()> {
+        let index = self.system_index();
+        self.store_slow(env, va, v, index)
+    }
+
+    /// Implicit supervisor accesses never reach user pages under SMAP, whatever EFLAGS.AC
+    /// (SDM vol. 3, 4.6.1).
+    fn system_index(&self) -> MmuIndex {
+        if self.cr4 & super::state::cr4::SMAP != 0 { MmuIndex::KernelSmap } else { MmuIndex::Kernel }
+    }
+
+    /// Checks that `[va, va + size)` could be written (or read), without doing it: for
+    /// instructions that must not fault half-way.
+    ///
+    /// # Errors
+    /// The exception that the access would raise.
+    pub fn probe(&mut self, env: &mut Env<'_>, va: u64, size: usize, kind: AccessKind) -> Exec<()> {
+        self.check_address(va, size)?;
+        let last = va.wrapping_add(size as u64 - 1);
+        self.translate(env, va, kind, self.mmu)?;
+        if (last ^ va) & !PAGE_OFFSET_MASK != 0 {
+            self.translate(env, last & !PAGE_OFFSET_MASK, kind, self.mmu)?;
+        }
+        Ok(())
+    }
+
+    /// Translates one linear address to a physical one, filling the TLB.
+    ///
+    /// # Errors
+    /// #PF; CR2's value is in `fault_address`.
+    pub fn translate(
+        &mut self,
+        env: &mut Env<'_>,
+        va: u64,
+        kind: AccessKind,
+        index: MmuIndex,
+    ) -> Result<Gpa, Exception> {
+        let regs = self.paging_regs();
+        let mut tables = std::mem::take(&mut self.scratch_tables);
+        let walked = walk(env.mem, &regs, va, Access { kind, index }, &mut tables);
+        let result = match walked {
+            Err(fault) => {
+                self.fault_address = va;
+                Err(Exception::pf(fault.code))
+            }
+            Ok(t) => {
+                for &table in &tables {
+                    if env.mem.watch_table(table) {
+                        self.drop_fast_writes(env, table);
+                    }
+                }
+                if let Some(offset) = env.mem.ram_offset(t.frame)
+                    && !self.watching
+                    && index != MmuIndex::UserAligned
+                {
+                    let fast = env.mem.fast_write_allowed(offset);
+                    self.tlb.insert(index, va, &t, offset as u64, fast);
+                }
+                Ok(Gpa(t.frame.0 | (va & PAGE_OFFSET_MASK)))
+            }
+        };
+        self.scratch_tables = tables;
+        result
+    }
+
+    /// A page became watched: nobody may go on storing to it unseen. This vCPU's entries are
+    /// dropped one by one; the others flush when they next run, since the epoch grew.
+    pub fn drop_fast_writes(&mut self, env: &Env<'_>, ram_offset: usize) {
+        self.tlb.drop_writes_to(ram_offset as u64 & !PAGE_OFFSET_MASK);
+        self.tlb.epoch = env.mem.translation_epoch;
+    }
+
+    /// Brings the TLB in step with stores that others made to page tables.
+    #[inline]
+    pub fn sync_tlb(&mut self, env: &Env<'_>) {
+        if self.tlb.epoch != env.mem.translation_epoch {
+            self.tlb.flush();
+            self.tlb.epoch = env.mem.translation_epoch;
+        }
+    }
+
+    fn check_address(&self, va: u64, size: usize) -> Exec<()> {
+        if self.code_size == CodeSize::Bits64 {
+            let last = va.wrapping_add(size as u64 - 1);
+            if !canonical(va) || !canonical(last) {
+                return Err(Exception::GP0);
+            }
+        }
+        if self.mmu == MmuIndex::UserAligned && size.is_power_of_two() && va & (size.min(8) as u64 - 1) != 0 {
+            return Err(Exception::AC0);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn load_slow<T: Scalar>(
+        &mut self,
+        env: &mut Env<'_>,
+        va: u64,
+        kind: AccessKind,
+        index: MmuIndex,
+    ) -> Exec<T> {
+        self.check_address(va, T::SIZE)?;
+        let gpa = self.translate(env, va, kind, index)?;
+        self.note_data_access(va, T::SIZE, kind);
+        let in_page = (PAGE_SIZE - (va & PAGE_OFFSET_MASK)) as usize;
+        if in_page >= T::SIZE {
+            return Ok(self.read_gpa(env, gpa));
+        }
+        let second = self.wrap(va.wrapping_add(in_page as u64));
+        let gpa2 = self.translate(env, second, kind, index)?;
+        let mut bytes = [0u8; 16];
+        for (k, b) in bytes[..T::SIZE].iter_mut().enumerate() {
+            let at = if k < in_page { Gpa(gpa.0 + k as u64) } else { Gpa(gpa2.0 + (k - in_page) as u64) };
+            *b = self.read_gpa(env, at);
+        }
+        Ok(T::from_le_slice(&bytes))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn store_slow<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64, v: T, index: MmuIndex) -> Exec<()> {
+        self.check_address(va, T::SIZE)?;
+        let gpa = self.translate(env, va, AccessKind::Write, index)?;
+        let in_page = (PAGE_SIZE - (va & PAGE_OFFSET_MASK)) as usize;
+        if in_page >= T::SIZE {
+            self.note_data_access(va, T::SIZE, AccessKind::Write);
+            self.write_gpa(env, gpa, v);
+            return Ok(());
+        }
+        let second = self.wrap(va.wrapping_add(in_page as u64));
+        let gpa2 = self.translate(env, second, AccessKind::Write, index)?;
+        self.note_data_access(va, T::SIZE, AccessKind::Write);
+        let mut bytes = [0u8; 16];
+        v.to_le_slice(&mut bytes);
+        for (k, b) in bytes[..T::SIZE].iter().enumerate() {
+            let at = if k < in_page { Gpa(gpa.0 + k as u64) } else { Gpa(gpa2.0 + (k - in_page) as u64) };
+            self.write_gpa(env, at, *b);
+        }
+        Ok(())
+    }
+
+    /// Linear addresses wrap at 4 GiB outside long mode.
+    fn wrap(&self, va: u64) -> u64 {
+        if self.long_mode() { va } else { va & 0xFFFF_FFFF }
+    }
+
+    /// A physical read within one page.
+    fn read_gpa<T: Scalar>(&mut self, env: &mut Env<'_>, gpa: Gpa) -> T {
+        if let Some(v) = env.mem.read_phys(gpa) {
+            return v;
+        }
+        self.leave_block();
+        let now = env.clock.now_ns();
+        if T::SIZE <= 8 {
+            return T::from_u128(env.io.mmio_read(self.id, now, gpa, T::SIZE as u8).into());
+        }
+        let low = env.io.mmio_read(self.id, now, gpa, 8);
+        let high = env.io.mmio_read(self.id, now, Gpa(gpa.0 + 8), 8);
+        T::from_u128(u128::from(low) | u128::from(high) << 64)
+    }
+
+    /// A physical write within one page; code and translations derived from it are dropped.
+    fn write_gpa<T: Scalar>(&mut self, env: &mut Env<'_>, gpa: Gpa, v: T) {
+        if let Some(offset) = env.mem.ram_offset(gpa) {
+            let effect = env.mem.write_watched(offset, v);
+            if effect.code {
+                self.leave_block();
+            }
+            if effect.translations {
+                self.sync_tlb(env);
+                self.leave_block();
+            }
+            return;
+        }
+        self.leave_block();
+        let now = env.clock.now_ns();
+        let v = v.to_u128();
+        if T::SIZE <= 8 {
+            env.io.mmio_write(self.id, now, gpa, T::SIZE as u8, v as u64);
+        } else {
+            env.io.mmio_write(self.id, now, gpa, 8, v as u64);
+            env.io.mmio_write(self.id, now, Gpa(gpa.0 + 8), 8, (v >> 64) as u64);
+        }
+    }
+
+    /// Data breakpoints of DR7 (SDM vol. 3, 17.2): the trap comes after the instruction.
+    fn note_data_access(&mut self, va: u64, size: usize, kind: AccessKind) {
+        if !self.watching {
+            return;
+        }
+        let dr7 = self.dr[7];
+        let last = va.wrapping_add(size as u64 - 1);
+        for n in 0..4 {
+            let enabled = dr7 >> (2 * n) & 3 != 0;
+            let rw = dr7 >> (16 + 4 * n) & 3;
+            let matches_kind = rw == 3 || (rw == 1 && kind == AccessKind::Write);
+            let len = [1u64, 2, 8, 4][(dr7 >> (18 + 4 * n) & 3) as usize];
+            let start = self.dr[n as usize] & !(len - 1);
+            if enabled && matches_kind && va <= start + (len - 1) && last >= start {
+                self.state.pending_debug |= 1 << n;
+                self.leave_block();
+            }
+        }
+    }
+
+    /// Whether EFLAGS.AC overrides SMAP now.
+    pub fn smap_overridden(&self) -> bool {
+        self.flags.system(flags::AC)
+    }
+}
+
+/// Result of an access.
+pub type Exec<T> = Result<T, Exception>;
+
+/// Whether bits 63:47 of an address are all equal.
+#[inline]
+pub fn canonical(va: u64) -> bool {
+    ((va as i64) << 16) >> 16 == va as i64
+}

@@ -1,0 +1,151 @@
+//! Decoded code, kept by physical page.
+//!
+//! A block is a run of instructions within one page, in one code size, up to the first that
+//! may change where or how execution goes on. Blocks are found by the RAM offset of their
+//! first byte. A store to a line that was decoded drops every block of its page; dropped
+//! instructions stay where they are until the whole arena is emptied, so that an index held
+//! by the run loop never points at something else.
+
+use super::exec;
+use super::insn::Insn;
+use super::state::CodeSize;
+use crate::mem::Memory;
+use crate::types::{PAGE_OFFSET_MASK, PAGE_SIZE};
+use iced_x86::{Decoder, DecoderError, DecoderOptions, FlowControl, Instruction};
+use std::collections::HashMap;
+
+/// A block in the arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Index of the first instruction.
+    pub start: u32,
+    /// The number of instructions, at least 1.
+    pub len: u32,
+}
+
+/// What [`DecodeCache::block_at`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A block.
+    Block(Block),
+    /// The instruction crosses the end of the page: it must be fetched with both pages.
+    Crosses,
+}
+
+const ARENA_LIMIT: usize = 1 << 20;
+const BLOCK_LIMIT: usize = 64;
+
+/// The decode cache, shared by all vCPUs.
+#[derive(Default)]
+pub struct DecodeCache {
+    arena: Vec<Insn>,
+    /// By RAM page number, then by offset in the page and code size.
+    pages: HashMap<u32, HashMap<(u16, u8), Found>, std::hash::BuildHasherDefault<PageHasher>>,
+    /// Grows when blocks are dropped: what was looked up before is stale.
+    pub generation: u64,
+}
+
+/// Page numbers need no better hash than a multiplication.
+#[derive(Default)]
+pub struct PageHasher(u64);
+
+impl std::hash::Hasher for PageHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &b in bytes {
+            self.write_u32(b.into());
+        }
+    }
+    fn write_u32(&mut self, v: u32) {
+        self.0 = (self.0 ^ u64::from(v)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+impl DecodeCache {
+    /// The instruction at an index of the arena.
+    #[inline(always)]
+    pub fn insn(&self, index: usize) -> &Insn {
+        &self.arena[index]
+    }
+
+    /// The block that starts at `ram_offset`, decoded now if it is new. True in the second
+    /// place if the page became watched by this: fast stores to it must be dropped.
+    pub fn block_at(&mut self, mem: &mut Memory, ram_offset: usize, size: CodeSize) -> (Found, bool) {
+        let page = (ram_offset >> 12) as u32;
+        let key = ((ram_offset as u64 & PAGE_OFFSET_MASK) as u16, size as u8);
+        if let Some(found) = self.pages.get(&page).and_then(|p| p.get(&key)) {
+            return (*found, false);
+        }
+        if self.arena.len() > ARENA_LIMIT {
+            self.clear();
+        }
+        let (found, bytes) = self.decode(mem, ram_offset, size);
+        let newly_watched = mem.watch_code(ram_offset, bytes);
+        self.pages.entry(page).or_default().insert(key, found);
+        (found, newly_watched)
+    }
+
+    /// Decodes a block; gives it and the number of bytes that it depends on.
+    fn decode(&mut self, mem: &Memory, ram_offset: usize, size: CodeSize) -> (Found, usize) {
+        let in_page = (PAGE_SIZE - (ram_offset as u64 & PAGE_OFFSET_MASK)) as usize;
+        let bytes = mem.ram.slice(ram_offset, in_page);
+        let bitness = size as u32;
+        let mut decoder = Decoder::with_ip(bitness, bytes, 0, DecoderOptions::AMD);
+        let start = self.arena.len();
+        let mut used = 0;
+        let mut i = Instruction::default();
+        while decoder.can_decode() && self.arena.len() - start < BLOCK_LIMIT {
+            decoder.decode_out(&mut i);
+            if decoder.last_error() == DecoderError::NoMoreBytes {
+                break;
+            }
+            used = decoder.position();
+            self.arena.push(flatten(&i, bitness));
+            if ends_block(&i) {
+                break;
+            }
+        }
+        let len = self.arena.len() - start;
+        if len == 0 {
+            return (Found::Crosses, in_page);
+        }
+        (Found::Block(Block { start: start as u32, len: len as u32 }), used)
+    }
+
+    /// Drops the blocks of a page whose code was overwritten.
+    pub fn drop_page(&mut self, ram_page: u32) {
+        self.generation += 1;
+        self.pages.remove(&ram_page);
+    }
+
+    /// Drops everything. Pages stay watched, which costs a slow store once each.
+    pub fn clear(&mut self) {
+        self.generation += 1;
+        self.arena.clear();
+        self.pages.clear();
+    }
+}
+
+/// Decodes one instruction from bytes that may come from two pages; `None` if they are too few.
+pub fn decode_one(bytes: &[u8], size: CodeSize) -> Option<Insn> {
+    let mut decoder = Decoder::with_ip(size as u32, bytes, 0, DecoderOptions::AMD);
+    let i = decoder.decode();
+    (decoder.last_error() != DecoderError::NoMoreBytes).then(|| flatten(&i, size as u32))
+}
+
+fn flatten(i: &Instruction, bitness: u32) -> Insn {
+    let handler = if i.is_invalid() { exec::invalid } else { exec::select(i) };
+    let mut insn = Insn::new(i, bitness, handler);
+    if i.is_invalid() {
+        // iced gives 1 to 15 bytes; #UD is a fault, so the length is of no consequence.
+        insn.len = insn.len.max(1);
+    }
+    insn
+}
+
+/// Whether execution may go on elsewhere, or the run loop must look around, after this one.
+fn ends_block(i: &Instruction) -> bool {
+    i.is_invalid() || i.flow_control() != FlowControl::Next
+}

@@ -1,0 +1,60 @@
+//! What a vCPU executes against: memory, devices, the clock, entropy.
+
+use crate::mem::{IoBus, Memory};
+use crate::types::{Icount, VirtualNs};
+use serde::{Deserialize, Serialize};
+
+/// The world outside one vCPU, lent to it for a slice of instructions.
+pub struct Env<'a> {
+    /// Guest physical memory.
+    pub mem: &'a mut Memory,
+    /// Devices and local APICs.
+    pub io: &'a mut dyn IoBus,
+    /// The clock.
+    pub clock: &'a mut Clock,
+    /// The source of RDRAND and RDSEED.
+    pub entropy: &'a mut Entropy,
+}
+
+/// The clock of the machine. Virtual time is icount in nanoseconds plus what was skipped; see
+/// [`crate::machine::virtual_time`] for what is skipped and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// Instructions retired since power-on, the one that is executing included.
+    pub icount: Icount,
+    /// Virtual time that passed without instructions.
+    pub skipped_ns: VirtualNs,
+    /// The icount at which the current slice ends at the latest; a REP string stops there.
+    pub limit: Icount,
+}
+
+impl Clock {
+    /// Virtual time now.
+    #[inline(always)]
+    pub fn now_ns(&self) -> VirtualNs {
+        self.icount + self.skipped_ns
+    }
+}
+
+/// The entropy of RDRAND and RDSEED: SplitMix64 from a recorded seed (Steele, Lea, Flood 2014).
+///
+/// Not for secrets: a recording holds its seed, so that it can be replayed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entropy {
+    state: u64,
+}
+
+impl Entropy {
+    /// The sequence that belongs to a seed.
+    pub fn new(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
+    /// The next 64 bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}

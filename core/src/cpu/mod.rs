@@ -1,0 +1,16 @@
+//! The virtual CPU: its state, its accesses to memory, its instructions.
+
+pub mod access;
+pub mod decode_cache;
+pub mod env;
+pub mod exec;
+pub mod flags;
+pub mod insn;
+pub mod state;
+pub mod step;
+pub mod system;
+
+pub use env::{Clock, Entropy, Env};
+pub use flags::Flags;
+pub use insn::{Exec, Handler, Insn};
+pub use state::{Activity, CpuState, Segment, Vcpu};

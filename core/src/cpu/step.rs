@@ -1,0 +1,86 @@
+//! One instruction, fetched and decoded on the spot: the careful way, for instructions that
+//! cross pages, single-stepping, and tests of instructions.
+
+use super::decode_cache::decode_one;
+use super::env::Env;
+use super::insn::{Exec, Insn};
+use super::state::{CodeSize, Vcpu, seg};
+use crate::mem::AccessKind;
+use crate::types::{Exception, PAGE_OFFSET_MASK, PAGE_SIZE};
+
+/// The longest instruction, in bytes.
+pub const MAX_INSN_BYTES: usize = 15;
+
+impl Vcpu {
+    /// The linear address of the next instruction.
+    ///
+    /// # Errors
+    /// #GP if it lies beyond the code segment's limit.
+    pub fn fetch_address(&self) -> Result<u64, Exception> {
+        if self.code_size == CodeSize::Bits64 {
+            return Ok(self.rip());
+        }
+        let cs = &self.segs[seg::CS];
+        if self.rip() > u64::from(cs.limit) {
+            return Err(Exception::GP0);
+        }
+        Ok(cs.base.wrapping_add(self.rip()) & 0xFFFF_FFFF)
+    }
+
+    /// Fetches and decodes the instruction at RIP.
+    ///
+    /// # Errors
+    /// #PF or #GP of the fetch.
+    pub fn fetch(&mut self, env: &mut Env<'_>) -> Result<Insn, Exception> {
+        let va = self.fetch_address()?;
+        if self.code_size == CodeSize::Bits64 && !super::access::canonical(va) {
+            return Err(Exception::GP0);
+        }
+        let first = self.translate(env, va, AccessKind::Execute, self.mmu)?;
+        let in_page = ((PAGE_SIZE - (va & PAGE_OFFSET_MASK)) as usize).min(MAX_INSN_BYTES);
+        let mut bytes = [0u8; MAX_INSN_BYTES];
+        copy_code(env, first, &mut bytes[..in_page]);
+        if let Some(insn) = decode_one(&bytes[..in_page], self.code_size) {
+            return Ok(insn);
+        }
+        let second_va = va.wrapping_add(in_page as u64);
+        let second = self.translate(env, second_va, AccessKind::Execute, self.mmu)?;
+        copy_code(env, second, &mut bytes[in_page..]);
+        // Without an end within 15 bytes it is too long: #GP (SDM vol. 3, 6.15, #GP).
+        decode_one(&bytes, self.code_size).ok_or(Exception::GP0)
+    }
+
+    /// Executes the instruction at RIP. On `Err`, RIP is at the instruction again, and the
+    /// exception has not been delivered.
+    ///
+    /// # Errors
+    /// The exception that the instruction raises.
+    pub fn step(&mut self, env: &mut Env<'_>) -> Exec {
+        env.clock.icount += 1;
+        let insn = self.fetch(env)?;
+        self.execute(env, &insn)
+    }
+
+    /// Executes one decoded instruction at RIP.
+    ///
+    /// # Errors
+    /// The exception that the instruction raises.
+    #[inline(always)]
+    pub fn execute(&mut self, env: &mut Env<'_>, insn: &Insn) -> Exec {
+        let start = self.rip();
+        self.set_rip(start.wrapping_add(u64::from(insn.len)));
+        let result = (insn.exec)(self, env, insn);
+        if result.is_err() {
+            self.set_rip(start);
+        }
+        result
+    }
+}
+
+/// Code bytes from RAM; where there is none, the bus floats high.
+fn copy_code(env: &Env<'_>, gpa: crate::types::Gpa, bytes: &mut [u8]) {
+    match env.mem.ram_offset(gpa) {
+        Some(offset) => bytes.copy_from_slice(env.mem.ram.slice(offset, bytes.len())),
+        None => bytes.fill(0xFF),
+    }
+}

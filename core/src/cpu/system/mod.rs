@@ -1,0 +1,1 @@
+//! What instructions of the system families share: descriptors, gates, privilege changes.

@@ -1,0 +1,250 @@
+//! Guest physical memory: where RAM lies, and what is known of each of its pages.
+
+use super::ram::Ram;
+use crate::types::{Gpa, PAGE_OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, Scalar};
+
+/// RAM below this address continues at 4 GiB; between them lies the PCI and APIC hole.
+pub const LOW_RAM_LIMIT: u64 = 0xC000_0000;
+/// Where RAM beyond [`LOW_RAM_LIMIT`] starts.
+pub const HIGH_RAM_BASE: u64 = 1 << 32;
+
+/// Decoded code lies in the page.
+const CODE: u8 = 1;
+/// A page walk went through the page, and what it found may be cached.
+const TABLE: u8 = 2;
+/// The page has not been written since the last [`Memory::take_dirty_pages`].
+const CLEAN: u8 = 4;
+
+/// The lines of a page that hold decoded code: bit n for bytes `[64n, 64n + 64)`.
+pub type CodeLines = u64;
+
+/// What a store to a watched page means for those who derived something from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteEffect {
+    /// Decoded code was overwritten: leave the current block, drop the page's blocks.
+    pub code: bool,
+    /// Page-table entries that may be cached were overwritten: flush translations.
+    pub translations: bool,
+}
+
+/// Guest RAM with its page flags.
+pub struct Memory {
+    /// The bytes.
+    pub ram: Ram,
+    low_bytes: u64,
+    flags: Vec<u8>,
+    code_lines: Vec<CodeLines>,
+    dirty: Vec<u32>,
+    overwritten_code: Vec<u32>,
+    /// Grows whenever cached translations or fast stores may have become wrong on any vCPU.
+    pub translation_epoch: u64,
+}
+
+impl Memory {
+    /// `bytes` of zeroed RAM (rounded up to a page), every page clean.
+    ///
+    /// # Errors
+    /// The host's error if it cannot reserve that much.
+    pub fn new(bytes: u64) -> std::io::Result<Self> {
+        let bytes = bytes.next_multiple_of(PAGE_SIZE);
+        let pages = (bytes >> PAGE_SHIFT) as usize;
+        Ok(Self {
+            ram: Ram::new(bytes as usize)?,
+            low_bytes: bytes.min(LOW_RAM_LIMIT),
+            flags: vec![CLEAN; pages],
+            code_lines: vec![0; pages],
+            dirty: Vec::new(),
+            overwritten_code: Vec::new(),
+            translation_epoch: 1,
+        })
+    }
+
+    /// The size of RAM, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.ram.len() as u64
+    }
+
+    /// The RAM below 4 GiB, in bytes from address 0.
+    pub fn low_bytes(&self) -> u64 {
+        self.low_bytes
+    }
+
+    /// The RAM from 4 GiB on, in bytes.
+    pub fn high_bytes(&self) -> u64 {
+        self.bytes() - self.low_bytes
+    }
+
+    /// The offset in RAM of a physical address, if RAM is there.
+    #[inline]
+    pub fn ram_offset(&self, gpa: Gpa) -> Option<usize> {
+        if gpa.0 < self.low_bytes {
+            Some(gpa.0 as usize)
+        } else if gpa.0 >= HIGH_RAM_BASE && gpa.0 - HIGH_RAM_BASE < self.high_bytes() {
+            Some((gpa.0 - HIGH_RAM_BASE + self.low_bytes) as usize)
+        } else {
+            None
+        }
+    }
+
+    /// The physical address of an offset in RAM.
+    pub fn gpa_of(&self, ram_offset: usize) -> Gpa {
+        let offset = ram_offset as u64;
+        Gpa(if offset < self.low_bytes { offset } else { offset - self.low_bytes + HIGH_RAM_BASE })
+    }
+
+    /// Whether stores to the page at `ram_offset` may go unseen.
+    #[inline]
+    pub fn fast_write_allowed(&self, ram_offset: usize) -> bool {
+        self.flags[ram_offset >> PAGE_SHIFT] == 0
+    }
+
+    /// Reads a scalar that lies within one page; `None` where there is no RAM.
+    #[inline]
+    pub fn read_phys<T: Scalar>(&self, gpa: Gpa) -> Option<T> {
+        debug_assert!((gpa.0 & PAGE_OFFSET_MASK) + T::SIZE as u64 <= PAGE_SIZE);
+        self.ram_offset(gpa).map(|o| self.ram.read(o))
+    }
+
+    /// Writes `[ram_offset, ram_offset + T::SIZE)`, within one page, seen by whoever derived
+    /// something from the page.
+    pub fn write_watched<T: Scalar>(&mut self, ram_offset: usize, v: T) -> WriteEffect {
+        let effect = self.before_write(ram_offset, T::SIZE);
+        self.ram.write(ram_offset, v);
+        effect
+    }
+
+    /// Copies bytes into RAM from outside the CPU (loader, DMA, debugger), any length; the
+    /// translations of every vCPU are flushed if page tables were among them.
+    ///
+    /// # Panics
+    /// If the range is not all RAM, or crosses the hole below 4 GiB.
+    pub fn write_bytes(&mut self, gpa: Gpa, bytes: &[u8]) {
+        let mut offset = self.ram_offset(gpa).expect("write_bytes outside RAM");
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let n = rest.len().min((PAGE_SIZE - (offset as u64 & PAGE_OFFSET_MASK)) as usize);
+            self.before_write(offset, n);
+            self.ram.slice_mut(offset, n).copy_from_slice(&rest[..n]);
+            offset += n;
+            rest = &rest[n..];
+        }
+    }
+
+    /// Sets accessed and dirty bits: a store to a page-table entry that changes no
+    /// translation that could be cached.
+    pub fn write_table_bits<T: Scalar>(&mut self, ram_offset: usize, v: T) {
+        let page = ram_offset >> PAGE_SHIFT;
+        let table = self.flags[page] & TABLE;
+        self.flags[page] &= !TABLE;
+        self.before_write(ram_offset, T::SIZE);
+        self.flags[page] |= table;
+        self.ram.write(ram_offset, v);
+    }
+
+    /// What a store to `[offset, offset + len)` means; the flags it settles are cleared.
+    fn before_write(&mut self, offset: usize, len: usize) -> WriteEffect {
+        let page = offset >> PAGE_SHIFT;
+        let flags = self.flags[page];
+        let mut effect = WriteEffect::default();
+        if flags & CLEAN != 0 {
+            self.flags[page] &= !CLEAN;
+            self.dirty.push(page as u32);
+        }
+        if flags & CODE != 0 && self.code_lines[page] & lines(offset, len) != 0 {
+            self.flags[page] &= !CODE;
+            self.code_lines[page] = 0;
+            self.overwritten_code.push(page as u32);
+            effect.code = true;
+        }
+        if flags & TABLE != 0 && self.entries_may_be_cached(offset, len) {
+            // Everything derived from any table goes, so this page need not be watched until
+            // the next walk comes through it: a loop over its entries pays once.
+            self.flags[page] &= !TABLE;
+            self.translation_epoch += 1;
+            effect.translations = true;
+        }
+        effect
+    }
+
+    /// Whether a page-table entry in the range could have been used: an entry that is not
+    /// both present and accessed never was (bit 0 and bit 5 in every paging mode).
+    fn entries_may_be_cached(&self, offset: usize, len: usize) -> bool {
+        let first = offset & !3;
+        let last = (offset + len - 1) & !3;
+        (first..=last).step_by(4).any(|o| {
+            // The low half of an 8-byte entry holds its flags; its high half is looked up there.
+            [o, o & !7].into_iter().any(|e| self.ram.read::<u32>(e) & 0x21 == 0x21)
+        })
+    }
+
+    /// Notes that a walk uses a table in the page. True if the page was not watched yet: fast
+    /// stores to it must be dropped.
+    pub fn watch_table(&mut self, ram_offset: usize) -> bool {
+        self.watch(ram_offset >> PAGE_SHIFT, TABLE)
+    }
+
+    /// Notes that `[ram_offset, ram_offset + len)`, within one page, was decoded. True if the
+    /// page was not watched yet: fast stores to it must be dropped.
+    pub fn watch_code(&mut self, ram_offset: usize, len: usize) -> bool {
+        let page = ram_offset >> PAGE_SHIFT;
+        self.code_lines[page] |= lines(ram_offset, len);
+        self.watch(page, CODE)
+    }
+
+    fn watch(&mut self, page: usize, flag: u8) -> bool {
+        let new = self.flags[page] & flag == 0;
+        if new {
+            self.flags[page] |= flag;
+            self.translation_epoch += 1;
+        }
+        new
+    }
+
+    /// The pages (by RAM page number) whose code was overwritten since the last call.
+    pub fn take_overwritten_code(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.overwritten_code)
+    }
+
+    /// Whether [`Self::take_overwritten_code`] has something to give.
+    #[inline]
+    pub fn has_overwritten_code(&self) -> bool {
+        !self.overwritten_code.is_empty()
+    }
+
+    /// The pages (by RAM page number, ascending) written since the last call, now clean again.
+    pub fn take_dirty_pages(&mut self) -> Vec<u32> {
+        let mut pages = std::mem::take(&mut self.dirty);
+        pages.sort_unstable();
+        for &p in &pages {
+            self.flags[p as usize] |= CLEAN;
+        }
+        if !pages.is_empty() {
+            self.translation_epoch += 1;
+        }
+        pages
+    }
+
+    /// Back to power-on: all zeros, nothing derived, every page that was written dirty.
+    ///
+    /// # Errors
+    /// The host's error if it cannot map fresh pages.
+    pub fn clear(&mut self) -> std::io::Result<()> {
+        let written: Vec<usize> = (0..self.flags.len())
+            .filter(|&p| self.ram.slice(p << PAGE_SHIFT, PAGE_SIZE as usize).iter().any(|&b| b != 0))
+            .collect();
+        for p in written {
+            for line in 0..(PAGE_SIZE as usize / 16) {
+                self.write_watched((p << PAGE_SHIFT) + line * 16, 0u128);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The lines that `[offset, offset + len)` of a page touches.
+fn lines(offset: usize, len: usize) -> CodeLines {
+    let start = offset as u64 & PAGE_OFFSET_MASK;
+    let first = start >> 6;
+    let last = ((start + len as u64 - 1) & PAGE_OFFSET_MASK) >> 6;
+    (u64::MAX << first) & (u64::MAX >> (63 - last))
+}

@@ -1,0 +1,19 @@
+//! Guest memory: RAM, what is known of each page, page walks and the soft TLB.
+//!
+//! The soft TLB is *coherent*: a translation always equals a fresh page walk, because a store
+//! to a page that a walk went through drops what was derived from it. So the contents of the
+//! TLB are invisible to the guest, and may be thrown away at any time (checkpoint restore,
+//! another engine, a debugger's read) without changing one bit of the run. Architecturally
+//! this is a CPU that never keeps a stale translation, which the SDM allows (vol. 3, 4.10).
+
+mod io_bus;
+mod memory;
+mod page_walk;
+mod ram;
+mod soft_tlb;
+
+pub use io_bus::IoBus;
+pub use memory::{CodeLines, Memory, WriteEffect};
+pub use page_walk::{Access, AccessKind, PageFault, PagingRegs, Translation, walk};
+pub use ram::Ram;
+pub use soft_tlb::{MmuIndex, SoftTlb, TlbEntry};
