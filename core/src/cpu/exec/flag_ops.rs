@@ -1,9 +1,53 @@
-//! CLC, STC, CLD, LAHF, SAHF.
+//! CLC, STC, CMC, CLD, STD, LAHF, SAHF (SDM vol. 2). CLI and STI are privileged, elsewhere.
 
-use crate::cpu::insn::Handler;
-use iced_x86::Instruction;
+use super::operand::Operand;
+use crate::cpu::env::Env;
+use crate::cpu::flags::{AF, CF, DF, PF, SF, ZF};
+use crate::cpu::insn::{Exec, HIGH_BYTE, Handler, Insn};
+use crate::cpu::state::Vcpu;
+use iced_x86::{Instruction, Mnemonic};
+
+/// AH as a register index.
+const AH: u8 = HIGH_BYTE;
+
+fn set_carry<const ON: bool>(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
+    cpu.state.flags.set_cf(ON);
+    Ok(())
+}
+
+fn cmc(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
+    let cf = cpu.state.flags.cf();
+    cpu.state.flags.set_cf(!cf);
+    Ok(())
+}
+
+fn set_direction<const DOWN: bool>(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
+    cpu.state.flags.set_system(DF, DOWN);
+    Ok(())
+}
+
+fn lahf(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
+    let image = cpu.flags.bits();
+    u8::set(cpu, AH, image);
+    Ok(())
+}
+
+fn sahf(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
+    let image = u8::get(cpu, AH);
+    cpu.state.flags.update_arithmetic(SF | ZF | AF | PF | CF, image);
+    Ok(())
+}
 
 /// The handler of a form of this family.
-pub fn select(_: &Instruction) -> Option<Handler> {
-    None
+pub fn select(i: &Instruction) -> Option<Handler> {
+    Some(match i.mnemonic() {
+        Mnemonic::Clc => set_carry::<false>,
+        Mnemonic::Stc => set_carry::<true>,
+        Mnemonic::Cmc => cmc,
+        Mnemonic::Cld => set_direction::<false>,
+        Mnemonic::Std => set_direction::<true>,
+        Mnemonic::Lahf => lahf,
+        Mnemonic::Sahf => sahf,
+        _ => return None,
+    })
 }

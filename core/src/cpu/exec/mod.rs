@@ -11,8 +11,11 @@ mod control;
 mod control_regs;
 mod far;
 mod flag_ops;
+mod form;
 mod fxsave;
 mod idle;
+#[cfg(test)]
+mod integer_tests;
 mod mmx;
 mod mov;
 mod msr;
@@ -25,6 +28,8 @@ mod sse_fp;
 mod sse_int;
 mod stack;
 mod string;
+#[cfg(test)]
+mod testing;
 mod x87;
 
 pub use operand::Operand;

@@ -83,23 +83,16 @@ impl Operand for u16 {
 }
 
 impl Operand for u8 {
+    // AH, CH, DH, BH are 16..=19: the low bits name the register, bit 4 asks for its bits 15:8.
     #[inline(always)]
     fn get(cpu: &Vcpu, r: u8) -> u64 {
-        if r < HIGH_BYTE {
-            u64::from(cpu.state.regs[(r & 15) as usize] as u8)
-        } else {
-            u64::from((cpu.state.regs[(r & 3) as usize] >> 8) as u8)
-        }
+        u64::from((cpu.state.regs[(r & 15) as usize] >> ((r & HIGH_BYTE) >> 1)) as u8)
     }
     #[inline(always)]
     fn set(cpu: &mut Vcpu, r: u8, v: u64) {
-        if r < HIGH_BYTE {
-            let slot = &mut cpu.state.regs[(r & 15) as usize];
-            *slot = (*slot & !0xFF) | (v & 0xFF);
-        } else {
-            let slot = &mut cpu.state.regs[(r & 3) as usize];
-            *slot = (*slot & !0xFF00) | (v & 0xFF) << 8;
-        }
+        let shift = (r & HIGH_BYTE) >> 1;
+        let slot = &mut cpu.state.regs[(r & 15) as usize];
+        *slot = (*slot & !(0xFF << shift)) | (v & 0xFF) << shift;
     }
     #[inline(always)]
     fn widen(self) -> u64 {
