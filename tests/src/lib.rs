@@ -1,1 +1,17 @@
-//! dejavm tests.
+//! dejavm's proofs: the harnesses that the tests of this crate share.
+//!
+//! The differential tests run the same [`image::Input`] on the interpreter ([`rig`]) and on the
+//! host CPU ([`native`]) and compare ([`compare`]). [`isa`] reads what is to be tested,
+//! [`generate`] makes cases of it, [`differential`] runs them.
+
+pub mod compare;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod differential;
+pub mod generate;
+pub mod image;
+pub mod isa;
+pub mod layout;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod native;
+pub mod rig;
+pub mod rng;
