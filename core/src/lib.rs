@@ -5,6 +5,8 @@
 
 pub mod boundary;
 pub mod cpu;
+pub mod devices;
+pub mod machine;
 pub mod mem;
 pub mod softfloat;
 pub mod types;

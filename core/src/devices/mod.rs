@@ -1,0 +1,16 @@
+//! The chips of the PC, one per file, under their datasheets' names.
+//!
+//! A chip is plain state: everything it is can be compared and saved, and it holds no handle.
+//! It knows registers, lines and virtual time, and nothing of addresses on the board, of other
+//! chips or of the host. Every timer is a function of the `now` that is handed in:
+//! `next_deadline` says when something happens by itself, `advance` makes it happen.
+
+pub mod acpi_pm;
+pub mod apic_message;
+pub mod ioapic;
+pub mod lapic;
+pub mod oscillator;
+pub mod pic_8259;
+pub mod pit_8254;
+pub mod system_ports;
+pub mod uart_16550;

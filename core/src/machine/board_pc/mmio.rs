@@ -1,0 +1,105 @@
+//! The memory-mapped side of the address decoder, and the local APICs' MSRs.
+
+use super::Board;
+use super::layout::{CHIP_BYTES, IOAPIC_BASE};
+use crate::mem::IoBus;
+use crate::types::{Gpa, VcpuId, VirtualNs};
+
+/// Which chip answers at an address.
+enum Target {
+    Lapic(u64),
+    IoApic(u64),
+    Nobody,
+}
+
+impl Board {
+    fn decode(&self, vcpu: VcpuId, gpa: Gpa) -> Target {
+        let within = |base: u64, bytes: u64| (base..base + bytes).contains(&gpa.0).then(|| gpa.0 - base);
+        if self.state.lapics[vcpu].owns(gpa.0) {
+            Target::Lapic(gpa.0 & 0xFFF)
+        } else if let Some(offset) = within(IOAPIC_BASE, CHIP_BYTES) {
+            Target::IoApic(offset)
+        } else {
+            Target::Nobody
+        }
+    }
+}
+
+/// The part of a 32-bit register at byte `offset` of it, `size` bytes wide.
+fn part(value: u32, offset: u64, size: u8) -> u64 {
+    let shifted = u64::from(value) >> (8 * (offset & 3));
+    shifted & ones(size)
+}
+
+/// All ones in `size` bytes.
+fn ones(size: u8) -> u64 {
+    u64::MAX >> (64 - 8 * u32::from(size))
+}
+
+impl IoBus for Board {
+    fn pio_read(&mut self, _vcpu: VcpuId, now: VirtualNs, port: u16, size: u8) -> u32 {
+        self.advance(now);
+        let value = self.read_ports(now, port, size);
+        self.settle();
+        value
+    }
+
+    fn pio_write(&mut self, _vcpu: VcpuId, now: VirtualNs, port: u16, size: u8, value: u32) {
+        self.advance(now);
+        self.write_ports(now, port, size, value);
+        self.settle();
+    }
+
+    fn mmio_read(&mut self, vcpu: VcpuId, now: VirtualNs, gpa: Gpa, size: u8) -> u64 {
+        self.advance(now);
+        let value = match self.decode(vcpu, gpa) {
+            Target::Lapic(offset) => part(self.state.lapics[vcpu].read(now, offset & !0xF), offset, size),
+            Target::IoApic(offset) => part(self.state.ioapic.read(offset & !0xF), offset, size),
+            Target::Nobody => ones(size),
+        };
+        self.settle();
+        value
+    }
+
+    fn mmio_write(&mut self, vcpu: VcpuId, now: VirtualNs, gpa: Gpa, _size: u8, value: u64) {
+        self.advance(now);
+        match self.decode(vcpu, gpa) {
+            // Registers are written as a whole, at their first byte (SDM vol. 3, 11.4.1).
+            Target::Lapic(offset) if offset & 0xF == 0 => {
+                if let Some(action) = self.state.lapics[vcpu].write(now, offset, value as u32) {
+                    self.act(vcpu, action);
+                }
+            }
+            Target::IoApic(offset) if offset & 0xF == 0 => {
+                let messages = self.state.ioapic.write(offset, value as u32);
+                self.deliver_all(&messages);
+            }
+            Target::Lapic(_) | Target::IoApic(_) | Target::Nobody => {}
+        }
+        self.settle();
+    }
+
+    fn apic_msr_read(&mut self, vcpu: VcpuId, now: VirtualNs, msr: u32) -> Option<u64> {
+        self.advance(now);
+        self.state.lapics[vcpu].read_msr(now, msr)
+    }
+
+    fn apic_msr_write(&mut self, vcpu: VcpuId, now: VirtualNs, msr: u32, value: u64) -> bool {
+        self.advance(now);
+        let result = self.state.lapics[vcpu].write_msr(now, msr, value);
+        if let Ok(Some(action)) = result {
+            self.act(vcpu, action);
+        }
+        self.settle();
+        result.is_ok()
+    }
+
+    fn cr8(&self, vcpu: VcpuId) -> u64 {
+        self.state.lapics[vcpu].cr8()
+    }
+
+    fn set_cr8(&mut self, vcpu: VcpuId, now: VirtualNs, value: u64) {
+        self.advance(now);
+        self.state.lapics[vcpu].set_cr8(value);
+    }
+}

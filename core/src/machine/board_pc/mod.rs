@@ -1,0 +1,215 @@
+//! The PC board: which chips there are, and how time, lines and state go through them.
+//!
+//! The address decoder is in `ports` and `mmio`, interrupt wiring in `interrupts`. Chips are
+//! advanced in order of their deadlines, and at one moment in the order of [`BoardState`]'s
+//! fields, so that nothing depends on when the run loop happens to look.
+
+mod interrupts;
+pub mod layout;
+mod mmio;
+mod ports;
+#[cfg(test)]
+mod tests;
+
+use crate::boundary::{Inbound, MachineConfig, Outbound, ResetCause};
+use crate::devices::acpi_pm::AcpiPm;
+use crate::devices::ioapic::IoApic;
+use crate::devices::lapic::Lapic;
+pub use crate::devices::lapic::VcpuSignals;
+use crate::devices::pic_8259::PicPair;
+use crate::devices::pit_8254::Pit8254;
+use crate::devices::system_ports::SystemPorts;
+use crate::devices::uart_16550::Uart16550;
+use crate::types::{VcpuId, VirtualNs};
+use serde::{Deserialize, Serialize};
+
+/// All chips with their state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoardState {
+    pit: Pit8254,
+    uarts: [Uart16550; 2],
+    acpi_pm: AcpiPm,
+    system: SystemPorts,
+    pic: PicPair,
+    ioapic: IoApic,
+    lapics: Vec<Lapic>,
+    /// The levels of the ISA interrupt lines, bit n for IRQ n.
+    isa_lines: u16,
+}
+
+impl BoardState {
+    fn new(config: &MachineConfig, now: VirtualNs) -> Self {
+        let mut lapics: Vec<Lapic> = (0..config.vcpus as VcpuId).map(Lapic::new).collect();
+        if let Some(bsp) = lapics.first_mut() {
+            bsp.enter_virtual_wire_mode();
+        }
+        // Firmware leaves every ISA line masked until somebody initialises the 8259s.
+        let mut pic = PicPair::default();
+        pic.write(0x21, 0xFF);
+        pic.write(0xA1, 0xFF);
+        Self {
+            pit: Pit8254::default(),
+            uarts: Default::default(),
+            acpi_pm: AcpiPm::new(now),
+            system: SystemPorts::default(),
+            pic,
+            ioapic: IoApic::default(),
+            lapics,
+            isa_lines: 0,
+        }
+    }
+
+    fn next_deadline(&self) -> VirtualNs {
+        let chips = [self.pit.next_deadline(), self.acpi_pm.next_deadline()];
+        let uarts = self.uarts.iter().map(Uart16550::next_deadline);
+        let lapics = self.lapics.iter().map(Lapic::next_deadline);
+        chips.into_iter().chain(uarts).chain(lapics).flatten().min().unwrap_or(VirtualNs::MAX)
+    }
+
+    /// Advances the chips for which something is due at `now`.
+    fn advance(&mut self, now: VirtualNs) {
+        let due = |deadline: Option<VirtualNs>| deadline.is_some_and(|t| t <= now);
+        if due(self.pit.next_deadline()) {
+            self.pit.advance(now);
+        }
+        for uart in &mut self.uarts {
+            if due(uart.next_deadline()) {
+                uart.advance(now);
+            }
+        }
+        if due(self.acpi_pm.next_deadline()) {
+            self.acpi_pm.advance(now);
+        }
+        for lapic in &mut self.lapics {
+            if due(lapic.next_deadline()) {
+                lapic.advance(now);
+            }
+        }
+    }
+}
+
+/// What the guest asks of the machine as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MachineRequest {
+    /// Reset everything and boot again.
+    Reset(ResetCause),
+    /// Switch off.
+    PowerOff,
+    /// End the run with a code.
+    DebugExit(u32),
+}
+
+/// The board: its state, and what leaves it.
+pub struct Board {
+    config: MachineConfig,
+    state: BoardState,
+    /// Derived: the earliest deadline of any chip.
+    deadline: VirtualNs,
+    outbound: Vec<Outbound>,
+    request: Option<MachineRequest>,
+}
+
+impl Board {
+    /// The board after power-up, as firmware hands it over.
+    pub fn new(config: &MachineConfig) -> Self {
+        let state = BoardState::new(config, 0);
+        let deadline = state.next_deadline();
+        Self { config: config.clone(), state, deadline, outbound: Vec::new(), request: None }
+    }
+
+    /// Reset of all chips at `now`; the RTC goes on. What was pending for the run loop is gone.
+    pub fn reset(&mut self, now: VirtualNs) {
+        self.state = BoardState::new(&self.config, now);
+        self.request = None;
+        self.settle();
+    }
+
+    /// The state, for a checkpoint.
+    ///
+    /// # Panics
+    /// If the run loop has not yet taken what leaves the board: it would be lost.
+    pub fn save(&self) -> BoardState {
+        assert!(self.outbound.is_empty() && self.request.is_none());
+        self.state.clone()
+    }
+
+    /// Takes over a saved state.
+    pub fn load(&mut self, state: BoardState) {
+        self.state = state;
+        self.outbound.clear();
+        self.request = None;
+        self.deadline = self.state.next_deadline();
+    }
+
+    /// When a chip does something by itself next.
+    #[inline]
+    pub fn next_deadline(&self) -> Option<VirtualNs> {
+        (self.deadline != VirtualNs::MAX).then_some(self.deadline)
+    }
+
+    /// Makes everything happen that is due at `now`, in the order of its moments.
+    pub fn advance(&mut self, now: VirtualNs) {
+        while self.deadline <= now {
+            let moment = self.deadline;
+            self.state.advance(moment);
+            self.settle();
+            assert!(self.deadline > moment, "a chip did not get past its own deadline");
+        }
+    }
+
+    /// After any change of a chip: lines, messages and the next deadline follow.
+    fn settle(&mut self) {
+        self.update_lines();
+        self.deadline = self.state.next_deadline();
+    }
+
+    /// Applies something from outside.
+    pub fn apply(&mut self, event: &Inbound, now: VirtualNs) {
+        self.advance(now);
+        match event {
+            Inbound::Serial { port, bytes } => {
+                if let Some(uart) = self.state.uarts.get_mut(usize::from(*port)) {
+                    for &byte in bytes {
+                        uart.receive(now, byte);
+                    }
+                }
+            }
+            Inbound::SerialBreak { port } => {
+                if let Some(uart) = self.state.uarts.get_mut(usize::from(*port)) {
+                    uart.receive_break(now);
+                }
+            }
+            Inbound::Keyboard { scan_codes: _ } => {}
+            Inbound::Reset => self.request(MachineRequest::Reset(ResetCause::Button)),
+            Inbound::PowerButton => self.state.acpi_pm.press_power_button(),
+            Inbound::Nmi => self.state.lapics.iter_mut().for_each(Lapic::signal_nmi),
+        }
+        self.settle();
+    }
+
+    /// How many bytes UART `port` takes without losing one.
+    pub fn serial_room(&self, port: usize) -> usize {
+        self.state.uarts.get(port).map_or(0, Uart16550::room)
+    }
+
+    /// Takes what left the machine since the last call.
+    pub fn take_outbound(&mut self) -> Vec<Outbound> {
+        std::mem::take(&mut self.outbound)
+    }
+
+    /// Takes what the guest asks of the machine; the run loop must honour it at once.
+    pub fn take_request(&mut self) -> Option<MachineRequest> {
+        self.request.take()
+    }
+
+    /// Whether [`Self::take_request`] has something.
+    #[inline]
+    pub fn has_request(&self) -> bool {
+        self.request.is_some()
+    }
+
+    /// The first request stands.
+    fn request(&mut self, request: MachineRequest) {
+        self.request.get_or_insert(request);
+    }
+}
