@@ -1,0 +1,183 @@
+//! Writing a journal: chunk after chunk, each in one write, so that a process that dies leaves
+//! whole chunks and at most one torn.
+
+use super::compress::{LEVEL_EVENTS, LEVEL_IMAGE, compress};
+use super::error::{JournalError, io};
+use super::frame::{self, CHUNK_HEADER_LEN, ChunkHeader, ChunkKind, PREAMBLE_LEN, Trailer, in_order};
+use super::limits::{
+    FULL_CHUNK_BYTES, MAX_EVENT_BYTES, MAX_EVENTS_BYTES, MAX_IMAGE_PART_BYTES, MAX_INDEX_BYTES, max_raw_bytes,
+};
+use super::payload::{EndBody, EventRecord, EventsBody, Step, payload_len};
+use super::scan::ChunkEntry;
+use super::{End, Header, ImageRole, StateDigest, codec, index};
+use dejavm_core::boundary::{Images, Inbound, Position};
+use dejavm_core::types::Icount;
+use std::io::Write;
+
+/// Writes one journal to `W`.
+///
+/// Who writes decides where chunks end: at [`Writer::next_boundary`] always, and wherever
+/// [`Writer::is_due`] says so.
+#[derive(Debug)]
+pub struct Writer<W> {
+    out: W,
+    offset: u64,
+    chunks: Vec<ChunkEntry>,
+    interval_icount: Icount,
+    part_names: Vec<String>,
+    pending: Vec<EventRecord>,
+    pending_bytes: usize,
+    pending_last: Position,
+}
+
+impl<W: Write> Writer<W> {
+    /// Begins a journal: preamble, header, and those images that the header says are embedded.
+    pub fn new(out: W, header: &Header, images: &Images) -> Result<Self, JournalError> {
+        header.check_writable()?;
+        assert!(header.interval_icount > 0, "chunks must end somewhere");
+        let mut writer = Self {
+            out,
+            offset: 0,
+            chunks: Vec::new(),
+            interval_icount: header.interval_icount,
+            part_names: header.part_names.clone(),
+            pending: Vec::new(),
+            pending_bytes: 0,
+            pending_last: Position::default(),
+        };
+        writer.put(&frame::preamble())?;
+        writer.put_chunk(ChunkKind::Header, &codec::encode(header), Position::default(), LEVEL_EVENTS)?;
+        for record in header.images.iter().filter(|record| record.embedded) {
+            writer.put_image(image_of(images, record.role), record.hash.size_bytes)?;
+        }
+        assert_eq!(writer.chunks[0].offset, PREAMBLE_LEN as u64);
+        Ok(writer)
+    }
+
+    /// The icount at which the next chunk must end, if none ends before.
+    pub fn next_boundary(&self) -> Icount {
+        (self.last().icount / self.interval_icount + 1).saturating_mul(self.interval_icount)
+    }
+
+    /// Whether a chunk should end at `at`: at a boundary, when much is pending, or when something
+    /// is pending and the caller's clock says that it has waited long enough.
+    pub fn is_due(&self, at: Position, flush_due: bool) -> bool {
+        at.icount >= self.next_boundary()
+            || self.pending_bytes >= FULL_CHUNK_BYTES
+            || (flush_due && self.has_pending())
+    }
+
+    /// Whether events wait to be written.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// The position up to which the run is in the file.
+    pub fn last(&self) -> Position {
+        self.chunks.last().map_or(Position::default(), |chunk| chunk.last)
+    }
+
+    /// The length of the file so far, in bytes.
+    pub fn len_bytes(&self) -> u64 {
+        self.offset
+    }
+
+    /// Takes in an event that was applied at `at`.
+    pub fn append(&mut self, at: Position, event: &Inbound) -> Result<(), JournalError> {
+        if payload_len(event) > MAX_EVENT_BYTES {
+            return Err(JournalError::TooLarge { what: "one event", limit: MAX_EVENT_BYTES as u64 });
+        }
+        let record = EventRecord { step: Step::between(self.pending_last, at), event: event.clone() };
+        let bytes = codec::encode(&record).len();
+        if self.pending_bytes + bytes > MAX_EVENTS_BYTES as usize / 2 {
+            let limit = u64::from(MAX_EVENTS_BYTES / 2);
+            return Err(JournalError::TooLarge { what: "the input between two chunk ends", limit });
+        }
+        self.pending_bytes += bytes;
+        self.pending.push(record);
+        self.pending_last = at;
+        Ok(())
+    }
+
+    /// Ends a chunk at `at`, where the state is `hash` (after all events at `at`).
+    pub fn end_chunk(&mut self, at: Position, hash: &StateDigest) -> Result<(), JournalError> {
+        assert!(in_order(self.pending_last, at), "a chunk ends after its events");
+        self.check_parts(hash);
+        let events = std::mem::take(&mut self.pending);
+        let body = codec::encode(&EventsBody { events, hash: hash.shorten() });
+        self.put_chunk(ChunkKind::Events, &body, at, LEVEL_EVENTS)?;
+        self.pending_bytes = 0;
+        self.pending_last = at;
+        Ok(())
+    }
+
+    /// Ends the journal cleanly: what is pending, the end record, index and trailer.
+    pub fn finish(mut self, end: &End) -> Result<W, JournalError> {
+        if self.has_pending() || end.position != self.last() {
+            self.end_chunk(end.position, &end.hash)?;
+        }
+        self.check_parts(&end.hash);
+        self.put_chunk(ChunkKind::End, &codec::encode(&EndBody::of(end)), end.position, LEVEL_EVENTS)?;
+        let index = index::encode(&self.chunks);
+        if index.len() <= MAX_INDEX_BYTES as usize {
+            let trailer = Trailer { index_offset: self.offset, index_sequence: self.chunks.len() as u32 };
+            self.put_chunk(ChunkKind::Index, &index, end.position, LEVEL_EVENTS)?;
+            self.put(&trailer.to_bytes())?;
+        }
+        Ok(self.out)
+    }
+
+    fn check_parts(&self, hash: &StateDigest) {
+        let names = hash.parts.iter().map(|(name, _)| name);
+        assert!(names.eq(&self.part_names), "a state hash always has the parts that the header names");
+    }
+
+    fn put_image(&mut self, image: &[u8], size_bytes: u64) -> Result<(), JournalError> {
+        assert_eq!(image.len() as u64, size_bytes, "the header describes these images");
+        for part in image.chunks(MAX_IMAGE_PART_BYTES as usize) {
+            self.put_chunk(ChunkKind::Image, part, Position::default(), LEVEL_IMAGE)?;
+        }
+        Ok(())
+    }
+
+    fn put_chunk(
+        &mut self,
+        kind: ChunkKind,
+        raw: &[u8],
+        last: Position,
+        level: i32,
+    ) -> Result<(), JournalError> {
+        assert!(raw.len() <= max_raw_bytes(kind) as usize, "a {} chunk within its limit", kind.name());
+        let stored = compress(raw, level);
+        let header = ChunkHeader {
+            kind,
+            sequence: self.chunks.len() as u32,
+            stored_len: stored.len() as u32,
+            raw_len: raw.len() as u32,
+            stored_crc: crc32fast::hash(&stored),
+            first: self.last(),
+            last,
+        };
+        let mut bytes = Vec::with_capacity(CHUNK_HEADER_LEN + stored.len());
+        bytes.extend(header.to_bytes());
+        bytes.extend(stored);
+        let entry = ChunkEntry::new(&header, self.offset);
+        self.put(&bytes)?;
+        self.chunks.push(entry);
+        Ok(())
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
+        self.out.write_all(bytes).and_then(|()| self.out.flush()).map_err(io("write"))?;
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+/// The bytes of the image for `role`; none are as good as empty ones.
+fn image_of(images: &Images, role: ImageRole) -> &[u8] {
+    match role {
+        ImageRole::Kernel => &images.kernel,
+        ImageRole::Initrd => images.initrd.as_deref().unwrap_or_default(),
+    }
+}
