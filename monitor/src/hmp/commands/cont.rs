@@ -1,0 +1,13 @@
+//! `cont`: resume emulation.
+
+use super::super::Context;
+use super::super::arguments::Arguments;
+use super::{Command, Outcome};
+
+pub(crate) const COMMAND: Command =
+    Command { names: &["cont", "c"], parameters: "", about: "resume emulation", run };
+
+fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
+    arguments.end()?;
+    Ok(context.control.resume()?)
+}

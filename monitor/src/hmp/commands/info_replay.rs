@@ -1,0 +1,25 @@
+//! `info replay`: show record/replay information.
+
+use super::super::Context;
+use super::super::arguments::Arguments;
+use super::{Command, Outcome};
+use crate::control::Mode;
+use std::fmt::Write as _;
+
+pub(crate) const COMMAND: Command =
+    Command { names: &["replay"], parameters: "", about: "show record/replay information", run };
+
+fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
+    arguments.end()?;
+    let icount = context.control.position().icount;
+    let _ = match context.control.mode() {
+        Mode::Live => writeln!(context.out, "Record/replay is not active"),
+        Mode::Record { file } => {
+            writeln!(context.out, "Recording execution '{file}': instruction count = {icount}")
+        }
+        Mode::Replay { file } => {
+            writeln!(context.out, "Replaying execution '{file}': instruction count = {icount}")
+        }
+    };
+    Ok(())
+}

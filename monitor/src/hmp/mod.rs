@@ -1,0 +1,148 @@
+//! The human monitor protocol: commands, arguments and texts as QEMU's monitor has them.
+//!
+//! One file per command in [`commands`]; here only what they share. `$rip`, `$rax` and the like
+//! are known as well as QEMU's `$eip`.
+
+mod arguments;
+pub mod commands;
+mod expression;
+mod memory_format;
+mod registers;
+
+pub use registers::{code_size, instruction_address, registers_text};
+
+use crate::control::Control;
+use arguments::Arguments;
+use commands::{Command, Outcome};
+use dejavm_core::types::VcpuId;
+use dejavm_trace::event::Registry;
+use memory_format::FormatLetter;
+use std::sync::Arc;
+
+/// What stands before a command.
+pub const PROMPT: &str = "(dejavm) ";
+
+/// Changes what the program logs about itself.
+pub trait LogControl: Send {
+    /// Takes a filter in the syntax of `tracing-subscriber` (`info`, `dejavm_core=debug`), or `off`.
+    ///
+    /// # Errors
+    /// What is wrong with the filter.
+    fn set_filter(&self, filter: &str) -> Result<(), String>;
+    /// The filter now.
+    fn filter(&self) -> String;
+}
+
+/// What commands reach besides the run.
+pub struct Services {
+    /// The trace events.
+    pub trace: Arc<Registry>,
+    /// The program's log.
+    pub log: Box<dyn LogControl>,
+}
+
+/// What a monitor remembers between commands.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The vCPU that registers and virtual addresses belong to.
+    pub vcpu: VcpuId,
+    /// The format of `x` without one.
+    pub format: FormatLetter,
+    /// The size of `x` without one, in bytes.
+    pub size: usize,
+}
+
+/// What a command works with.
+pub(crate) struct Context<'a> {
+    pub control: &'a mut dyn Control,
+    pub services: &'a Services,
+    pub settings: &'a mut Settings,
+    /// What it prints.
+    pub out: String,
+}
+
+/// A monitor: takes command lines, gives text.
+pub struct Hmp {
+    services: Services,
+    settings: Settings,
+}
+
+impl Hmp {
+    /// A monitor that has not been asked anything yet.
+    pub fn new(services: Services) -> Self {
+        Self { services, settings: Settings { vcpu: 0, format: FormatLetter::Hex, size: 4 } }
+    }
+
+    /// What greets the user.
+    pub fn banner() -> String {
+        format!("dejavm {} monitor - type 'help' for more information\n", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// Executes a command line and returns what it prints, each line ended.
+    pub fn execute(&mut self, line: &str, control: &mut dyn Control) -> String {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            return String::new();
+        }
+        let mut context =
+            Context { control, services: &self.services, settings: &mut self.settings, out: String::new() };
+        let result = dispatch(line, &mut context);
+        let mut out = context.out;
+        if let Err(error) = result {
+            out.push_str(&error);
+        }
+        out
+    }
+
+    /// All commands (and what comes after `info`) that start with `prefix`.
+    pub fn complete(prefix: &str) -> Vec<String> {
+        let (before, table, last) = match prefix.strip_prefix("info ") {
+            Some(rest) => ("info ", commands::INFO, rest),
+            None => ("", commands::ALL, prefix),
+        };
+        table
+            .iter()
+            .flat_map(|c| c.names)
+            .filter(|name| name.len() > 1 && name.starts_with(last))
+            .map(|name| format!("{before}{name}"))
+            .collect()
+    }
+}
+
+/// Finds the command that a line names and runs it. The error is the text to print.
+fn dispatch(line: &str, context: &mut Context<'_>) -> Result<(), String> {
+    let (name, rest) = split_name(line);
+    let unknown = |name: &str| format!("unknown command: '{name}'\n");
+    let command = commands::find(commands::ALL, name).ok_or_else(|| unknown(name))?;
+    if command.names[0] != "info" {
+        return run(command, name, name, rest, context);
+    }
+    let (sub, sub_rest) = split_name(rest.trim_start());
+    if sub.is_empty() {
+        context.out.push_str(&commands::help::table_text("info ", commands::INFO));
+        return Ok(());
+    }
+    let full = format!("info {sub}");
+    let command = commands::find(commands::INFO, sub).ok_or_else(|| unknown(&full))?;
+    run(command, sub, &full, sub_rest, context)
+}
+
+fn run(
+    command: &Command,
+    name: &str,
+    full_name: &str,
+    rest: &str,
+    context: &mut Context<'_>,
+) -> Result<(), String> {
+    let mut arguments = Arguments::new(rest);
+    let outcome: Outcome = (command.run)(context, &mut arguments);
+    outcome.map_err(|error| error.text(name, full_name))
+}
+
+/// The command's name ends at a space or, for `x/4i`, at the slash.
+fn split_name(line: &str) -> (&str, &str) {
+    line.split_at(line.find([' ', '\t', '/']).unwrap_or(line.len()))
+}
+
+#[cfg(test)]
+mod tests;
