@@ -5,6 +5,10 @@
 //! are closed and matched without `_`, so that a new class of input leads through every place
 //! that must know it.
 
+mod probe;
+
+pub use probe::{ProbeEvent, ProbeKind, ProbeRecord, Probes};
+
 use crate::types::{Icount, VirtualNs};
 use serde::{Deserialize, Serialize};
 

@@ -10,7 +10,7 @@ use super::exec;
 use super::insn::Insn;
 use super::state::CodeSize;
 use crate::mem::Memory;
-use crate::types::{PAGE_OFFSET_MASK, PAGE_SIZE};
+use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE};
 use iced_x86::{Decoder, DecoderError, DecoderOptions, FlowControl, Instruction};
 use std::collections::HashMap;
 
@@ -39,28 +39,40 @@ const BLOCK_LIMIT: usize = 64;
 #[derive(Default)]
 pub struct DecodeCache {
     arena: Vec<Insn>,
-    /// By RAM page number, then by offset in the page and code size.
-    pages: HashMap<u32, HashMap<(u16, u8), Found>, std::hash::BuildHasherDefault<PageHasher>>,
+    /// By [`block_key`].
+    blocks: HashMap<u64, Found, FixedState>,
+    /// The keys of the blocks of each RAM page.
+    pages: HashMap<u32, Vec<u64>, FixedState>,
     /// Grows when blocks are dropped: what was looked up before is stale.
     pub generation: u64,
 }
 
-/// Page numbers need no better hash than a multiplication.
-#[derive(Default)]
-pub struct PageHasher(u64);
+type FixedState = std::hash::BuildHasherDefault<AddressHasher>;
 
-impl std::hash::Hasher for PageHasher {
+/// A hasher for addresses, the same on every host: no seed, and a multiplication is enough.
+#[derive(Default)]
+pub struct AddressHasher(u64);
+
+impl std::hash::Hasher for AddressHasher {
     fn finish(&self) -> u64 {
         self.0
     }
     fn write(&mut self, bytes: &[u8]) {
         for &b in bytes {
-            self.write_u32(b.into());
+            self.write_u64(b.into());
         }
     }
     fn write_u32(&mut self, v: u32) {
-        self.0 = (self.0 ^ u64::from(v)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.write_u64(v.into());
     }
+    fn write_u64(&mut self, v: u64) {
+        let product = (self.0 ^ v).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = product ^ (product >> 32);
+    }
+}
+
+fn block_key(ram_offset: usize, size: CodeSize) -> u64 {
+    (ram_offset as u64) << 8 | size as u64
 }
 
 impl DecodeCache {
@@ -73,9 +85,8 @@ impl DecodeCache {
     /// The block that starts at `ram_offset`, decoded now if it is new. True in the second
     /// place if the page became watched by this: fast stores to it must be dropped.
     pub fn block_at(&mut self, mem: &mut Memory, ram_offset: usize, size: CodeSize) -> (Found, bool) {
-        let page = (ram_offset >> 12) as u32;
-        let key = ((ram_offset as u64 & PAGE_OFFSET_MASK) as u16, size as u8);
-        if let Some(found) = self.pages.get(&page).and_then(|p| p.get(&key)) {
+        let key = block_key(ram_offset, size);
+        if let Some(found) = self.blocks.get(&key) {
             return (*found, false);
         }
         if self.arena.len() > ARENA_LIMIT {
@@ -83,7 +94,8 @@ impl DecodeCache {
         }
         let (found, bytes) = self.decode(mem, ram_offset, size);
         let newly_watched = mem.watch_code(ram_offset, bytes);
-        self.pages.entry(page).or_default().insert(key, found);
+        self.blocks.insert(key, found);
+        self.pages.entry((ram_offset >> PAGE_SHIFT) as u32).or_default().push(key);
         (found, newly_watched)
     }
 
@@ -117,13 +129,16 @@ impl DecodeCache {
     /// Drops the blocks of a page whose code was overwritten.
     pub fn drop_page(&mut self, ram_page: u32) {
         self.generation += 1;
-        self.pages.remove(&ram_page);
+        for key in self.pages.remove(&ram_page).unwrap_or_default() {
+            self.blocks.remove(&key);
+        }
     }
 
     /// Drops everything. Pages stay watched, which costs a slow store once each.
     pub fn clear(&mut self) {
         self.generation += 1;
         self.arena.clear();
+        self.blocks.clear();
         self.pages.clear();
     }
 }

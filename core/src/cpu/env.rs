@@ -28,11 +28,22 @@ pub struct Clock {
     pub limit: Icount,
 }
 
+/// What one port access takes beyond its instruction: about what an ISA cycle takes.
+pub const PORT_IO_NS: VirtualNs = 500;
+/// What one PAUSE takes beyond its instruction: about what it takes on current hardware.
+pub const PAUSE_NS: VirtualNs = 50;
+
 impl Clock {
     /// Virtual time now.
     #[inline(always)]
     pub fn now_ns(&self) -> VirtualNs {
         self.icount + self.skipped_ns
+    }
+
+    /// Lets time pass without instructions.
+    #[inline]
+    pub fn skip(&mut self, ns: VirtualNs) {
+        self.skipped_ns += ns;
     }
 }
 

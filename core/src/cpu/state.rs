@@ -2,6 +2,7 @@
 
 use super::flags::{self, Flags};
 use super::insn::{RIP, ZERO};
+use crate::boundary::Probes;
 use crate::mem::{MmuIndex, PagingRegs, SoftTlb};
 use crate::softfloat::F80;
 use crate::types::VcpuId;
@@ -246,6 +247,8 @@ pub struct CpuState {
     pub shadow: Shadow,
     /// An NMI was delivered and no IRET came yet.
     pub nmi_masked: bool,
+    /// An NMI waits to be delivered.
+    pub nmi_pending: bool,
     /// A debug trap to be delivered before the next instruction: bits for DR6.
     pub pending_debug: u64,
     /// The address of a MONITOR that was armed, if any (MWAIT waits like HLT).
@@ -365,8 +368,10 @@ pub struct Vcpu {
     pub attention: bool,
     /// The instruction was PAUSE or the like: others may go first.
     pub yielded: bool,
-    /// A reset was asked for from inside (triple fault, INIT of the bootstrap processor).
+    /// Scratch: the table entries of the last page walk.
     pub scratch_tables: Vec<usize>,
+    /// What an observer wants to see of this vCPU.
+    pub probes: Probes,
     /// Instructions that raised #UD because the virtual CPU lacks them, by iced code.
     pub unimplemented: std::collections::BTreeMap<u16, u64>,
 }
@@ -402,6 +407,7 @@ impl Vcpu {
             attention: true,
             yielded: false,
             scratch_tables: Vec::with_capacity(4),
+            probes: Probes::default(),
             unimplemented: std::collections::BTreeMap::new(),
         };
         cpu.refresh();
@@ -443,6 +449,9 @@ impl Vcpu {
         }
         self.mmu = mmu;
         self.careful = careful;
+        if careful {
+            self.leave_block();
+        }
     }
 
     /// Drops every translation, after a change of CR3 or of how pages are read.
@@ -488,6 +497,11 @@ impl Vcpu {
 }
 
 impl CpuState {
+    /// The same state in the one form that equal states share, for saving and hashing.
+    pub fn canonical(&self) -> Self {
+        Self { flags: self.flags.canonical(), ..self.clone() }
+    }
+
     /// The state after power-up or RESET (SDM vol. 3, table 9-1). Processor 0 runs from the
     /// reset vector; the others wait for a start-up IPI.
     pub fn reset(id: VcpuId) -> Self {
@@ -539,6 +553,7 @@ impl CpuState {
             activity: if id == 0 { Activity::Running } else { Activity::WaitForSipi },
             shadow: Shadow::None,
             nmi_masked: false,
+            nmi_pending: false,
             pending_debug: 0,
             monitor_armed: false,
         }

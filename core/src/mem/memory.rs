@@ -224,20 +224,15 @@ impl Memory {
         pages
     }
 
-    /// Back to power-on: all zeros, nothing derived, every page that was written dirty.
-    ///
-    /// # Errors
-    /// The host's error if it cannot map fresh pages.
-    pub fn clear(&mut self) -> std::io::Result<()> {
-        let written: Vec<usize> = (0..self.flags.len())
-            .filter(|&p| self.ram.slice(p << PAGE_SHIFT, PAGE_SIZE as usize).iter().any(|&b| b != 0))
-            .collect();
-        for p in written {
-            for line in 0..(PAGE_SIZE as usize / 16) {
-                self.write_watched((p << PAGE_SHIFT) + line * 16, 0u128);
+    /// Zeroes everything, seen by whoever derived something from it.
+    pub fn clear(&mut self) {
+        for page in 0..self.flags.len() {
+            let offset = page << PAGE_SHIFT;
+            if self.ram.slice(offset, PAGE_SIZE as usize).iter().any(|&b| b != 0) {
+                self.before_write(offset, PAGE_SIZE as usize);
+                self.ram.slice_mut(offset, PAGE_SIZE as usize).fill(0);
             }
         }
-        Ok(())
     }
 }
 
@@ -247,4 +242,52 @@ fn lines(offset: usize, len: usize) -> CodeLines {
     let first = start >> 6;
     let last = ((start + len as u64 - 1) & PAGE_OFFSET_MASK) >> 6;
     (u64::MAX << first) & (u64::MAX >> (63 - last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ram_goes_round_the_hole() {
+        let mem = Memory::new(LOW_RAM_LIMIT + 0x10_0000).unwrap();
+        assert_eq!(mem.ram_offset(Gpa(LOW_RAM_LIMIT - 1)), Some(LOW_RAM_LIMIT as usize - 1));
+        assert_eq!(mem.ram_offset(Gpa(LOW_RAM_LIMIT)), None);
+        assert_eq!(mem.ram_offset(Gpa(HIGH_RAM_BASE)), Some(LOW_RAM_LIMIT as usize));
+        assert_eq!(mem.ram_offset(Gpa(HIGH_RAM_BASE + 0x10_0000)), None);
+        assert_eq!(mem.gpa_of(LOW_RAM_LIMIT as usize + 5), Gpa(HIGH_RAM_BASE + 5));
+    }
+
+    #[test]
+    fn lines_of_a_store() {
+        assert_eq!(lines(0x1000, 1), 1);
+        assert_eq!(lines(0x103F, 2), 3);
+        assert_eq!(lines(0x1FF8, 8), 1 << 63);
+        assert_eq!(lines(0x1000, 4096), u64::MAX);
+    }
+
+    #[test]
+    fn a_store_tells_what_it_overwrote() {
+        let mut mem = Memory::new(1 << 16).unwrap();
+        mem.watch_code(0x2000, 64);
+        assert_eq!(mem.write_watched(0x2040, 0u8), WriteEffect::default());
+        assert!(mem.write_watched(0x203F, 0u8).code);
+        assert_eq!(mem.take_overwritten_code(), [2]);
+        mem.watch_table(0x3000);
+        assert!(!mem.write_watched(0x3008, 0x5021u64).translations, "the old entry was not present");
+        assert!(mem.write_watched(0x300C, 0u32).translations, "the high half of a used entry");
+        assert!(!mem.write_watched(0x3008, 0u64).translations, "no longer watched");
+    }
+
+    #[test]
+    fn dirty_pages_come_once() {
+        let mut mem = Memory::new(1 << 16).unwrap();
+        mem.write_bytes(Gpa(0x1FFF), &[1, 2]);
+        mem.write_watched(0x1000, 1u8);
+        assert_eq!(mem.take_dirty_pages(), [1, 2]);
+        assert_eq!(mem.take_dirty_pages(), [0u32; 0]);
+        assert!(!mem.fast_write_allowed(0x1000));
+        mem.write_watched(0x1000, 1u8);
+        assert!(mem.fast_write_allowed(0x1000));
+    }
 }

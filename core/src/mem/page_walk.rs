@@ -308,3 +308,76 @@ impl Walk<'_> {
 
 /// Bits 62:52 are reserved in PAE paging.
 const PAE_RESERVED: u64 = 0x7FF0_0000_0000_0000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: PagingRegs =
+        PagingRegs { cr0: CR0_PG | 1, cr3: 0x1000, cr4: CR4_PAE, efer: EFER_LMA | EFER_NXE, pdpte: [0; 4] };
+
+    fn put(mem: &mut Memory, gpa: u64, entry: u64) {
+        mem.write_bytes(Gpa(gpa), &entry.to_le_bytes());
+    }
+
+    /// Maps linear 0x40_0000 to frame 0x5000 with the given leaf bits.
+    fn tables(leaf: u64) -> Memory {
+        let mut mem = Memory::new(1 << 20).unwrap();
+        put(&mut mem, 0x1000, 0x2000 | P | RW | US);
+        put(&mut mem, 0x2000, 0x3000 | P | RW | US);
+        put(&mut mem, 0x3010, 0x4000 | P | RW | US);
+        put(&mut mem, 0x4000, 0x5000 | leaf);
+        mem
+    }
+
+    fn go(
+        mem: &mut Memory,
+        regs: &PagingRegs,
+        kind: AccessKind,
+        index: MmuIndex,
+    ) -> Result<Translation, u16> {
+        walk(mem, regs, 0x40_0123, Access { kind, index }, &mut Vec::new()).map_err(|f| f.code)
+    }
+
+    #[test]
+    fn accessed_and_dirty_bits() {
+        let mut mem = tables(P | RW | US);
+        let t = go(&mut mem, &LONG, AccessKind::Read, MmuIndex::User).unwrap();
+        assert_eq!((t.frame, t.readable, t.writable, t.executable), (Gpa(0x5000), true, false, true));
+        assert_eq!(mem.read_phys::<u64>(Gpa(0x4000)), Some(0x5000 | P | RW | US | A));
+        assert_eq!(mem.read_phys::<u64>(Gpa(0x1000)), Some(0x2000 | P | RW | US | A));
+        assert!(go(&mut mem, &LONG, AccessKind::Write, MmuIndex::User).unwrap().writable);
+        assert_eq!(mem.read_phys::<u64>(Gpa(0x4000)), Some(0x5000 | P | RW | US | A | D));
+    }
+
+    #[test]
+    fn error_codes() {
+        let wp = PagingRegs { cr0: LONG.cr0 | CR0_WP, ..LONG };
+        let smep = PagingRegs { cr4: LONG.cr4 | CR4_SMEP, ..LONG };
+        let no_nx = PagingRegs { efer: EFER_LMA, ..LONG };
+        let rows = [
+            (0, LONG, AccessKind::Read, MmuIndex::Kernel, Err(0)),
+            (0, LONG, AccessKind::Write, MmuIndex::User, Err(PF_W | PF_U)),
+            (P, LONG, AccessKind::Read, MmuIndex::User, Err(PF_P | PF_U)),
+            (P | US, LONG, AccessKind::Write, MmuIndex::User, Err(PF_P | PF_W | PF_U)),
+            (P | US, LONG, AccessKind::Write, MmuIndex::Kernel, Ok(())),
+            (P | US, wp, AccessKind::Write, MmuIndex::Kernel, Err(PF_P | PF_W)),
+            (P | US | NX, LONG, AccessKind::Execute, MmuIndex::User, Err(PF_P | PF_U | PF_I)),
+            (P | US | NX, no_nx, AccessKind::Read, MmuIndex::User, Err(PF_P | PF_U | PF_RSVD)),
+            (P | US, LONG, AccessKind::Execute, MmuIndex::Kernel, Ok(())),
+            (P | US, smep, AccessKind::Execute, MmuIndex::Kernel, Err(PF_P | PF_I)),
+            (P | US, LONG, AccessKind::Read, MmuIndex::KernelSmap, Err(PF_P)),
+            (P | US, LONG, AccessKind::Read, MmuIndex::Kernel, Ok(())),
+            (P | US | 1 << 45, LONG, AccessKind::Read, MmuIndex::User, Err(PF_P | PF_U | PF_RSVD)),
+        ];
+        for (n, (leaf, regs, kind, index, want)) in rows.into_iter().enumerate() {
+            let mut mem = tables(leaf);
+            let before = mem.read_phys::<u64>(Gpa(0x4000));
+            let got = go(&mut mem, &regs, kind, index);
+            assert_eq!(got.map(|_| ()), want, "row {n}");
+            if want.is_err() {
+                assert_eq!(mem.read_phys::<u64>(Gpa(0x4000)), before, "row {n}: a fault changes nothing");
+            }
+        }
+    }
+}

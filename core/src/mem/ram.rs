@@ -94,12 +94,6 @@ impl Ram {
         // SAFETY: as in `slice`, and &mut self makes this the only borrow.
         unsafe { std::slice::from_raw_parts_mut(self.base.add(offset), len) }
     }
-
-    /// Zeroes everything and gives the pages back to the host.
-    pub fn clear(&mut self) -> std::io::Result<()> {
-        *self = Self::new(self.len)?;
-        Ok(())
-    }
 }
 
 impl Drop for Ram {

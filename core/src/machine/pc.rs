@@ -1,0 +1,418 @@
+//! The machine: vCPUs, RAM and board, run to a position at a time.
+//!
+//! One iteration of the run loop is [`Machine::prepare`] (timers, signals, whose turn it is, or
+//! idling) and [`Machine::execute`] (interrupts, then instructions). Each iteration moves the
+//! position strictly forward, and the machine stops only between iterations; so a position
+//! names one state, and an inbound event applied at a position is applied in the same state
+//! in record and in replay.
+
+use super::board_pc::{Board, MachineRequest};
+use super::run_loop::{Runner, TargetCache, TripleFault};
+use super::schedule::Schedule;
+use super::state_hash::{MemoryHash, StateHash, hash_of};
+use super::virtual_time::SLICE_ICOUNT;
+use super::{MachineError, boot};
+use crate::boundary::{
+    Images, Inbound, MachineConfig, Outbound, Position, ProbeKind, ProbeRecord, ResetCause,
+};
+use crate::cpu::decode_cache::DecodeCache;
+use crate::cpu::state::Shadow;
+use crate::cpu::{Activity, Clock, Entropy, Env, Vcpu, system};
+use crate::mem::Memory;
+use crate::types::{MAX_VCPUS, VcpuId, VirtualNs};
+
+/// How far to run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunLimit {
+    /// Stop at the first position that is not before this one. Its time matters only if no
+    /// vCPU can run at its icount: then time passes up to it.
+    pub until: Position,
+    /// Stop, instead of letting time jump, when no vCPU can run.
+    pub stop_when_idle: bool,
+    /// Stop after a reset.
+    pub stop_on_reset: bool,
+}
+
+impl RunLimit {
+    /// To an icount, letting idle time jump.
+    pub fn to_icount(icount: u64) -> Self {
+        Self { until: Position { icount, now_ns: 0 }, ..Self::default() }
+    }
+}
+
+/// Why the machine stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// The limit was reached.
+    Limit,
+    /// No vCPU can run before `deadline_ns`; `None`: nothing but an inbound event wakes it.
+    Idle {
+        /// When the next timer fires, in virtual time.
+        deadline_ns: Option<VirtualNs>,
+    },
+    /// Someone asked it to stop.
+    Kicked,
+    /// It was reset, and stands at its first instruction.
+    Reset(ResetCause),
+    /// It is off.
+    PowerOff,
+    /// The guest ended the run with a code.
+    DebugExit(u32),
+}
+
+/// What [`Machine::prepare`] decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prepared {
+    /// This vCPU runs next.
+    Run(VcpuId),
+    /// The machine stops.
+    Stop(StopReason),
+}
+
+/// The machine.
+pub struct Machine {
+    config: MachineConfig,
+    images: Images,
+    vcpus: Vec<Vcpu>,
+    targets: Vec<TargetCache>,
+    mem: Memory,
+    board: Board,
+    clock: Clock,
+    entropy: Entropy,
+    code: DecodeCache,
+    schedule: Schedule,
+    memory_hash: MemoryHash,
+    outbound: Vec<Outbound>,
+    triple_fault: bool,
+    off: Option<StopReason>,
+}
+
+impl Machine {
+    /// A machine at power-on with its images loaded.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration or the images.
+    pub fn new(config: &MachineConfig, images: Images) -> Result<Self, MachineError> {
+        let vcpus = config.vcpus as usize;
+        if vcpus == 0 || vcpus > MAX_VCPUS {
+            return Err(MachineError::VcpuCount { given: config.vcpus });
+        }
+        if config.quantum_icount == 0 {
+            return Err(MachineError::ZeroQuantum);
+        }
+        let mem = Memory::new(config.ram_bytes)
+            .map_err(|source| MachineError::Ram { bytes: config.ram_bytes, source })?;
+        let mut machine = Self {
+            vcpus: (0..vcpus).map(|id| new_vcpu(id, vcpus)).collect(),
+            targets: (0..vcpus).map(|_| TargetCache::default()).collect(),
+            board: Board::new(config),
+            clock: Clock::default(),
+            entropy: Entropy::new(config.seed),
+            code: DecodeCache::default(),
+            schedule: Schedule::new(u64::from(config.quantum_icount)),
+            memory_hash: MemoryHash::new(mem.bytes()),
+            outbound: Vec::new(),
+            triple_fault: false,
+            off: None,
+            mem,
+            images,
+            config: config.clone(),
+        };
+        boot::load(&mut machine.mem, &mut machine.vcpus[0], config, &machine.images)?;
+        Ok(machine)
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &MachineConfig {
+        &self.config
+    }
+
+    /// Where it is.
+    pub fn position(&self) -> Position {
+        Position { icount: self.clock.icount, now_ns: self.clock.now_ns() }
+    }
+
+    /// The vCPUs, to be looked at.
+    pub fn vcpus(&self) -> &[Vcpu] {
+        &self.vcpus
+    }
+
+    /// The vCPU whose turn it is.
+    pub fn current_vcpu(&self) -> VcpuId {
+        self.schedule.current
+    }
+
+    /// Guest physical memory, to be looked at.
+    pub fn memory(&self) -> &Memory {
+        &self.mem
+    }
+
+    /// Whether the machine is off, and why.
+    pub fn off(&self) -> Option<StopReason> {
+        self.off
+    }
+
+    /// How many bytes a UART takes now.
+    pub fn serial_room(&self, port: u8) -> usize {
+        self.board.serial_room(port)
+    }
+
+    /// Switches a probe on or off, on one vCPU or on all.
+    pub fn set_probe(&mut self, kind: ProbeKind, vcpu: Option<VcpuId>, on: bool) {
+        for cpu in self.vcpus.iter_mut().filter(|cpu| vcpu.is_none_or(|id| id == cpu.id)) {
+            cpu.probes.set(kind, on);
+        }
+    }
+
+    /// What the probes of all vCPUs saw since the last call, in the order of the run.
+    pub fn take_probe_records(&mut self) -> Vec<ProbeRecord> {
+        let mut records: Vec<_> = self.vcpus.iter_mut().flat_map(|cpu| cpu.probes.take()).collect();
+        records.sort_by_key(|r| r.position);
+        records
+    }
+
+    /// Applies an inbound event here and now.
+    pub fn apply(&mut self, event: &Inbound) {
+        self.board.apply(event, self.clock.now_ns());
+    }
+
+    /// What the machine gave to the outside since the last call.
+    pub fn take_outbound(&mut self) -> Vec<Outbound> {
+        self.outbound.append(&mut self.board.take_outbound());
+        std::mem::take(&mut self.outbound)
+    }
+
+    /// Whether [`Self::take_outbound`] has something to give.
+    pub fn has_outbound(&self) -> bool {
+        !self.outbound.is_empty() || self.board.has_outbound()
+    }
+
+    /// Runs on the calling thread. [`crate::vcpu::Engine`] does the same with a thread per vCPU.
+    pub fn run(&mut self, limit: &RunLimit) -> StopReason {
+        loop {
+            match self.prepare(limit, || false) {
+                Prepared::Stop(reason) => return reason,
+                Prepared::Run(id) => self.execute(id, limit),
+            }
+        }
+    }
+
+    /// The first half of an iteration: everything but instructions. `kicked` is asked between
+    /// iterations whether to stop.
+    pub fn prepare(&mut self, limit: &RunLimit, kicked: impl Fn() -> bool) -> Prepared {
+        loop {
+            if let Some(reason) = self.off {
+                return Prepared::Stop(reason);
+            }
+            if let Some(reason) = self.take_request(limit) {
+                return Prepared::Stop(reason);
+            }
+            if self.clock.icount > limit.until.icount || self.position() >= limit.until {
+                return Prepared::Stop(StopReason::Limit);
+            }
+            if kicked() {
+                return Prepared::Stop(StopReason::Kicked);
+            }
+            let now = self.clock.now_ns();
+            if self.board.next_deadline().is_some_and(|d| d <= now) {
+                self.board.advance(now);
+            }
+            self.take_signals();
+            let at_icount = self.clock.icount == limit.until.icount;
+            if let Some(id) = self.pick() {
+                if at_icount {
+                    return Prepared::Stop(StopReason::Limit);
+                }
+                return Prepared::Run(id);
+            }
+            if let Some(reason) = self.idle(limit, at_icount) {
+                return Prepared::Stop(reason);
+            }
+        }
+    }
+
+    fn pick(&mut self) -> Option<VcpuId> {
+        let Self { schedule, vcpus, board, config, .. } = self;
+        schedule.pick(vcpus.len(), u64::from(config.quantum_icount), |id| {
+            let cpu = &vcpus[id];
+            match cpu.activity {
+                Activity::Running => true,
+                Activity::Halted => {
+                    (board.interrupt_pending(id) && system::interruptible(cpu))
+                        || (cpu.nmi_pending && !cpu.nmi_masked)
+                }
+                Activity::WaitForSipi | Activity::Shutdown => false,
+            }
+        })
+    }
+
+    /// Lets time pass while no vCPU can run.
+    fn idle(&mut self, limit: &RunLimit, at_icount: bool) -> Option<StopReason> {
+        let deadline_ns = self.board.next_deadline();
+        if limit.stop_when_idle {
+            return Some(StopReason::Idle { deadline_ns });
+        }
+        let until = at_icount.then_some(limit.until.now_ns);
+        match deadline_ns.into_iter().chain(until).min() {
+            Some(ns) => self.skip_idle(ns),
+            None => return Some(StopReason::Idle { deadline_ns: None }),
+        }
+        None
+    }
+
+    /// Lets virtual time pass up to `until_ns`, while no vCPU can run.
+    pub fn skip_idle(&mut self, until_ns: VirtualNs) {
+        let now = self.clock.now_ns();
+        self.clock.skip(until_ns.saturating_sub(now));
+    }
+
+    /// INIT, start-up and NMI signals from the local APICs.
+    fn take_signals(&mut self) {
+        for id in 0..self.vcpus.len() {
+            if !self.board.has_signals(id) {
+                continue;
+            }
+            let signals = self.board.take_signals(id);
+            let cpu = &mut self.vcpus[id];
+            if signals.init {
+                system::init(cpu);
+            }
+            if let Some(vector) = signals.sipi {
+                system::startup(cpu, vector);
+            }
+            cpu.nmi_pending |= signals.nmi;
+        }
+    }
+
+    /// The second half of an iteration: vCPU `id` runs at least one instruction.
+    pub fn execute(&mut self, id: VcpuId, limit: &RunLimit) {
+        let start = self.clock.icount;
+        self.clock.limit = self.slice_end(limit);
+        let Self { vcpus, targets, mem, board, clock, entropy, code, .. } = self;
+        let cpu = &mut vcpus[id];
+        if let Err(TripleFault) = run_slice(cpu, &mut targets[id], mem, board, clock, entropy, code) {
+            self.triple_fault = true;
+        }
+        let cpu = &mut self.vcpus[id];
+        let gives_way = std::mem::take(&mut cpu.yielded) || cpu.activity != Activity::Running;
+        let ran = self.clock.icount - start;
+        self.schedule.charge(self.vcpus.len(), u64::from(self.config.quantum_icount), ran, gives_way);
+    }
+
+    /// The icount at which the slice must end: the limit, the quantum, or the next timer.
+    fn slice_end(&self, limit: &RunLimit) -> u64 {
+        let icount = self.clock.icount;
+        let mut end = limit.until.icount.min(icount + SLICE_ICOUNT);
+        if self.vcpus.len() > 1 {
+            end = end.min(icount + self.schedule.quantum_left);
+        }
+        if let Some(deadline) = self.board.next_deadline() {
+            end = end.min(deadline.saturating_sub(self.clock.skipped_ns));
+        }
+        end.max(icount + 1)
+    }
+
+    /// Reset and power requests that the last instructions made.
+    fn take_request(&mut self, limit: &RunLimit) -> Option<StopReason> {
+        let request = if std::mem::take(&mut self.triple_fault) {
+            Some(MachineRequest::Reset(ResetCause::TripleFault))
+        } else {
+            self.board.take_request()
+        };
+        match request? {
+            MachineRequest::Reset(cause) => {
+                self.reset(cause);
+                limit.stop_on_reset.then_some(StopReason::Reset(cause))
+            }
+            MachineRequest::PowerOff => {
+                self.collect_outbound(Outbound::PowerOff);
+                self.off = Some(StopReason::PowerOff);
+                self.off
+            }
+            MachineRequest::DebugExit(code) => {
+                self.collect_outbound(Outbound::DebugExit(code));
+                self.off = Some(StopReason::DebugExit(code));
+                self.off
+            }
+        }
+    }
+
+    fn collect_outbound(&mut self, last: Outbound) {
+        self.outbound.append(&mut self.board.take_outbound());
+        self.outbound.push(last);
+    }
+
+    /// Back to power-on, images loaded again; the clock goes on.
+    fn reset(&mut self, cause: ResetCause) {
+        self.collect_outbound(Outbound::Reset(cause));
+        let now = self.clock.now_ns();
+        self.mem.clear();
+        for page in self.mem.take_overwritten_code() {
+            self.code.drop_page(page);
+        }
+        let count = self.vcpus.len();
+        for (id, cpu) in self.vcpus.iter_mut().enumerate() {
+            cpu.load_state(new_vcpu(id, count).state);
+            cpu.msrs.tsc_offset = now.wrapping_neg();
+        }
+        self.board.reset(now);
+        self.schedule = Schedule::new(u64::from(self.config.quantum_icount));
+        boot::load(&mut self.mem, &mut self.vcpus[0], &self.config, &self.images)
+            .expect("images that were loaded once load again");
+    }
+
+    /// The hash of every part of the machine, here and now.
+    pub fn state_hash(&mut self) -> StateHash {
+        let vcpus = self.vcpus.iter().map(|cpu| hash_of(&cpu.state.canonical())).collect();
+        let mut devices = self.board.part_hashes();
+        devices.push(("clock".to_owned(), hash_of(&(self.clock.icount, self.clock.skipped_ns))));
+        devices.push(("schedule".to_owned(), hash_of(&self.schedule)));
+        devices.push(("entropy".to_owned(), hash_of(&self.entropy)));
+        StateHash { vcpus, devices, memory: self.memory_hash.update(&mut self.mem) }
+    }
+}
+
+/// Delivers what is pending, then runs instructions.
+fn run_slice(
+    cpu: &mut Vcpu,
+    targets: &mut TargetCache,
+    mem: &mut Memory,
+    board: &mut Board,
+    clock: &mut Clock,
+    entropy: &mut Entropy,
+    code: &mut DecodeCache,
+) -> Result<(), TripleFault> {
+    let id = cpu.id;
+    loop {
+        let vector = if cpu.shadow == Shadow::None && cpu.nmi_pending && !cpu.nmi_masked {
+            None
+        } else if system::interruptible(cpu) && board.interrupt_pending(id) {
+            match board.acknowledge(id, clock.now_ns()) {
+                Some(vector) => Some(vector),
+                None => break,
+            }
+        } else {
+            break;
+        };
+        let mut env = Env { mem, io: board, clock, entropy };
+        let mut runner = Runner { cpu, env: &mut env, code, targets };
+        runner.deliver_debug_trap()?;
+        match vector {
+            Some(vector) => runner.deliver_interrupt(vector)?,
+            None => {
+                runner.cpu.nmi_pending = false;
+                runner.deliver_nmi()?;
+            }
+        }
+    }
+    let mut env = Env { mem, io: board, clock, entropy };
+    let mut runner = Runner { cpu, env: &mut env, code, targets };
+    runner.deliver_debug_trap()?;
+    runner.run()
+}
+
+fn new_vcpu(id: VcpuId, count: usize) -> Vcpu {
+    let mut cpu = Vcpu::new(id);
+    cpu.vcpu_count = count as u32;
+    cpu
+}

@@ -1,0 +1,274 @@
+//! Running one vCPU for a slice: interrupts first, then blocks of decoded instructions.
+
+use crate::boundary::{Position, ProbeEvent};
+use crate::cpu::decode_cache::{Block, DecodeCache, Found};
+use crate::cpu::flags;
+use crate::cpu::state::{CodeSize, Shadow, seg};
+use crate::cpu::system::{self, Delivery};
+use crate::cpu::{Activity, Env, Vcpu};
+use crate::mem::AccessKind;
+use crate::types::{Exception, vector};
+
+/// DR6.BS: a single step.
+const DR6_BS: u64 = 1 << 14;
+
+/// Where a block was found last time, by linear address.
+#[derive(Clone, Copy, Default)]
+struct Target {
+    linear: u64,
+    /// Code size, rights, and the stamps of translations and decoded code that it holds for.
+    key: u64,
+    block: Option<Block>,
+}
+
+const TARGETS: usize = 4096;
+
+/// The blocks that a vCPU ran lately. Entries die by their key, so nothing is ever cleared.
+pub struct TargetCache(Box<[Target; TARGETS]>);
+
+impl Default for TargetCache {
+    fn default() -> Self {
+        Self(Box::new([Target::default(); TARGETS]))
+    }
+}
+
+/// One vCPU with what it runs against, for one slice.
+pub struct Runner<'a, 'e> {
+    /// The vCPU.
+    pub cpu: &'a mut Vcpu,
+    /// Memory, devices, clock.
+    pub env: &'a mut Env<'e>,
+    /// Decoded code.
+    pub code: &'a mut DecodeCache,
+    /// Where this vCPU's blocks are.
+    pub targets: &'a mut TargetCache,
+}
+
+/// A triple fault ended the slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TripleFault;
+
+impl Runner<'_, '_> {
+    /// Runs until `env.clock.limit`, or until the vCPU asks for attention. At least one
+    /// instruction is executed.
+    ///
+    /// # Errors
+    /// [`TripleFault`].
+    pub fn run(&mut self) -> Result<(), TripleFault> {
+        self.cpu.attention = false;
+        self.cpu.sync_tlb(self.env);
+        // Delivering an interrupt, or someone outside, may have stored to code.
+        self.drop_overwritten();
+        if self.cpu.shadow != Shadow::None {
+            return self.after_shadow();
+        }
+        loop {
+            if self.cpu.careful {
+                self.careful_step()?
+            } else {
+                self.run_block()?
+            }
+            if self.cpu.attention || self.env.clock.icount >= self.env.clock.limit {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The one instruction that an interrupt shadow covers.
+    fn after_shadow(&mut self) -> Result<(), TripleFault> {
+        self.cpu.shadow = Shadow::None;
+        self.careful_step()?;
+        self.cpu.attention = true;
+        Ok(())
+    }
+
+    fn run_block(&mut self) -> Result<(), TripleFault> {
+        let Some(block) = self.find_block() else { return self.careful_step() };
+        let clock = &*self.env.clock;
+        let budget = (clock.limit - clock.icount).min(u64::from(block.len)) as usize;
+        let mut index = block.start as usize;
+        self.cpu.block_end = index + budget;
+        while index < self.cpu.block_end {
+            let insn = self.code.insn(index);
+            self.env.clock.icount += 1;
+            if let Err(e) = self.cpu.execute(self.env, insn) {
+                self.raise(e)?;
+                break;
+            }
+            index += 1;
+        }
+        self.drop_overwritten();
+        Ok(())
+    }
+
+    #[inline]
+    fn drop_overwritten(&mut self) {
+        if !self.env.mem.has_overwritten_code() {
+            return;
+        }
+        for page in self.env.mem.take_overwritten_code() {
+            self.code.drop_page(page);
+        }
+    }
+
+    /// The block at RIP; `None` if its first instruction must be taken the careful way.
+    #[inline]
+    fn find_block(&mut self) -> Option<Block> {
+        let linear = self.linear_rip()?;
+        let key = self.target_key();
+        let slot = (linear ^ (linear >> 12)) as usize % TARGETS;
+        let known = &self.targets.0[slot];
+        if known.linear == linear && known.key == key {
+            return known.block;
+        }
+        let block = self.decode_block(linear)?;
+        // Decoding may have changed the stamps.
+        let key = self.target_key();
+        self.targets.0[slot] = Target { linear, key, block };
+        block
+    }
+
+    #[inline(always)]
+    fn target_key(&self) -> u64 {
+        let stamp = self.cpu.tlb.flushes.wrapping_add(self.code.generation);
+        stamp << 16 | (self.cpu.code_size as u64) << 8 | self.cpu.mmu as u64
+    }
+
+    /// The linear address of RIP; `None` near the limit of a code segment, where each
+    /// instruction must be checked against it.
+    #[inline(always)]
+    fn linear_rip(&self) -> Option<u64> {
+        let rip = self.cpu.rip();
+        if self.cpu.code_size == CodeSize::Bits64 {
+            return Some(rip);
+        }
+        let cs = &self.cpu.state.segs[seg::CS];
+        let room = u64::from(cs.limit).checked_sub(rip)?;
+        (room >= 1024).then(|| cs.base.wrapping_add(rip) & 0xFFFF_FFFF)
+    }
+
+    /// Looks the block up by physical address. `None`: the fetch faults, and the careful way
+    /// will raise that. `Some(None)`: the first instruction crosses its page.
+    #[cold]
+    fn decode_block(&mut self, linear: u64) -> Option<Option<Block>> {
+        if self.cpu.code_size == CodeSize::Bits64 && !crate::cpu::access::canonical(linear) {
+            return None;
+        }
+        let gpa = self.cpu.translate(self.env, linear, AccessKind::Execute, self.cpu.mmu).ok()?;
+        let offset = self.env.mem.ram_offset(gpa)?;
+        let (found, newly_watched) = self.code.block_at(self.env.mem, offset, self.cpu.code_size);
+        if newly_watched {
+            self.cpu.drop_fast_writes(self.env, offset);
+        }
+        match found {
+            Found::Block(block) => Some(Some(block)),
+            Found::Crosses => Some(None),
+        }
+    }
+
+    /// One instruction with everything checked: its fetch, instruction breakpoints, TF.
+    fn careful_step(&mut self) -> Result<(), TripleFault> {
+        if self.hits_instruction_breakpoint() {
+            self.env.clock.icount += 1;
+            return self.raise(Exception::DB);
+        }
+        let stepping = self.cpu.flags.system(flags::TF);
+        let result = self.cpu.step(self.env);
+        self.drop_overwritten();
+        match result {
+            Err(e) => self.raise(e),
+            Ok(()) => {
+                self.cpu.flags.set_system(flags::RF, false);
+                if stepping {
+                    self.cpu.pending_debug |= DR6_BS;
+                }
+                if self.cpu.pending_debug != 0 {
+                    self.cpu.attention = true;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Enabled instruction breakpoints in DR0-DR3 (SDM vol. 3, 17.3.1.1): a fault, before the
+    /// instruction, unless RF is set.
+    fn hits_instruction_breakpoint(&mut self) -> bool {
+        let dr7 = self.cpu.dr[7];
+        if dr7 & 0xFF == 0 || self.cpu.flags.system(flags::RF) {
+            return false;
+        }
+        let Ok(linear) = self.cpu.fetch_address() else { return false };
+        let mut hits = 0;
+        for n in 0..4 {
+            let enabled = dr7 >> (2 * n) & 3 != 0;
+            let on_execution = dr7 >> (16 + 4 * n) & 3 == 0;
+            if enabled && on_execution && self.cpu.dr[n] == linear {
+                hits |= 1 << n;
+            }
+        }
+        self.cpu.dr[6] |= hits;
+        hits != 0
+    }
+
+    fn raise(&mut self, e: Exception) -> Result<(), TripleFault> {
+        self.probe(ProbeEvent::Exception {
+            vector: e.vector,
+            error_code: e.error_code,
+            rip: self.cpu.rip(),
+            address: if e.vector == vector::PF { self.cpu.fault_address } else { 0 },
+        });
+        match system::raise(self.cpu, self.env, e) {
+            Delivery::Done => Ok(()),
+            Delivery::TripleFault => Err(TripleFault),
+        }
+    }
+
+    #[inline]
+    fn probe(&mut self, event: ProbeEvent) {
+        let clock = &*self.env.clock;
+        let position = Position { icount: clock.icount, now_ns: clock.now_ns() };
+        self.cpu.probes.record(position, self.cpu.id, event);
+    }
+
+    /// Delivers a debug trap that the last instruction left.
+    ///
+    /// # Errors
+    /// [`TripleFault`].
+    pub fn deliver_debug_trap(&mut self) -> Result<(), TripleFault> {
+        if self.cpu.pending_debug == 0 || self.cpu.shadow == Shadow::MovSs {
+            return Ok(());
+        }
+        let causes = std::mem::take(&mut self.cpu.state.pending_debug);
+        self.cpu.dr[6] |= causes;
+        match system::raise(self.cpu, self.env, Exception::DB) {
+            Delivery::Done => Ok(()),
+            Delivery::TripleFault => Err(TripleFault),
+        }
+    }
+
+    /// Delivers an NMI.
+    ///
+    /// # Errors
+    /// [`TripleFault`].
+    pub fn deliver_nmi(&mut self) -> Result<(), TripleFault> {
+        self.probe(ProbeEvent::Nmi { rip: self.cpu.rip() });
+        self.cpu.activity = Activity::Running;
+        match system::nmi(self.cpu, self.env) {
+            Delivery::Done => Ok(()),
+            Delivery::TripleFault => Err(TripleFault),
+        }
+    }
+
+    /// Delivers an external interrupt.
+    ///
+    /// # Errors
+    /// [`TripleFault`].
+    pub fn deliver_interrupt(&mut self, vector: u8) -> Result<(), TripleFault> {
+        self.probe(ProbeEvent::Interrupt { vector, rip: self.cpu.rip() });
+        self.cpu.activity = Activity::Running;
+        match system::interrupt(self.cpu, self.env, vector) {
+            Delivery::Done => Ok(()),
+            Delivery::TripleFault => Err(TripleFault),
+        }
+    }
+}
