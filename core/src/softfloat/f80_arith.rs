@@ -89,17 +89,18 @@ pub fn div(ctx: &mut Context, a: Num, b: Num) -> F80 {
     if a.class == b.class && matches!(a.class, Class::Zero | Class::Infinity) {
         return ctx.invalid();
     }
+    let sign = a.sign != b.sign;
+    if a.class == Class::Finite && b.class == Class::Zero {
+        // ZE wins over DE.
+        ctx.raise(ZE);
+        return F80::infinity(sign);
+    }
     if ctx.denormal(a.denormal | b.denormal) {
         return F80::INDEFINITE;
     }
-    let sign = a.sign != b.sign;
     match (a.class, b.class) {
         (Class::Infinity, _) => F80::infinity(sign),
         (_, Class::Infinity) | (Class::Zero, _) => F80::zero(sign),
-        (_, Class::Zero) => {
-            ctx.raise(ZE);
-            F80::infinity(sign)
-        }
         _ => div_finite(ctx, sign, a, b),
     }
 }

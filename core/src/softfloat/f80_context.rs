@@ -232,11 +232,13 @@ impl Context {
     fn overflow(&mut self, sign: bool, exp: i32, r: &Rounded) -> F80 {
         self.raise(OE);
         if self.unmasked(OE) {
-            self.note_rounding(r);
             let wrapped = exp - WRAP;
             if wrapped >= i32::from(EXP_MAX) {
+                // Only FSCALE goes so far.
+                self.raise(PE | C1);
                 return F80::infinity(sign);
             }
+            self.note_rounding(r);
             return F80::new(sign, wrapped as u16, r.sig);
         }
         self.raise(PE);
@@ -264,11 +266,12 @@ impl Context {
         let tiny = exp < 0 || !r.carry;
         if tiny && self.unmasked(UE) {
             self.raise(UE);
-            self.note_rounding(r);
             let wrapped = exp + i32::from(r.carry) + WRAP;
             if wrapped <= 0 {
+                self.raise(PE);
                 return F80::zero(sign);
             }
+            self.note_rounding(r);
             return F80::new(sign, wrapped as u16, r.sig);
         }
         let r = self.round_significand(sign, shift_right_sticky(sig, (1 - exp) as u32), self.width);

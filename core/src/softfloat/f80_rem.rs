@@ -13,17 +13,22 @@ pub enum Quotient {
 }
 
 /// The remainder of `a / b`, and C3 C2 C1 C0: C2 if the reduction is partial, else the low
-/// bits of the quotient.
-pub fn rem(ctx: &mut Context, a: Num, b: Num, kind: Quotient) -> (F80, u16) {
+/// bits of the quotient; `None` if there is no quotient.
+pub fn rem(ctx: &mut Context, a: Num, b: Num, kind: Quotient) -> (F80, Option<u16>) {
     if let Some(nan) = ctx.nan2(&a, &b) {
-        return (nan, 0);
+        return (nan, None);
     }
     if a.class == Class::Infinity || b.class == Class::Zero {
-        return (ctx.invalid(), 0);
+        return (ctx.invalid(), None);
     }
     if ctx.denormal(a.denormal | b.denormal) {
-        return (F80::INDEFINITE, 0);
+        return (F80::INDEFINITE, None);
     }
+    let (result, codes) = rem_numbers(ctx, a, b, kind);
+    (result, Some(codes))
+}
+
+fn rem_numbers(ctx: &mut Context, a: Num, b: Num, kind: Quotient) -> (F80, u16) {
     match (a.class, b.class) {
         (Class::Zero, _) => (F80::zero(a.sign), 0),
         (_, Class::Infinity) => (round_exact(ctx, a.sign, a.exp, u128::from(a.sig)), 0),

@@ -6,7 +6,7 @@ use super::state::{complete, context, invalid_masked, overflow, underflow, wait}
 use crate::cpu::env::Env;
 use crate::cpu::insn::{Exec, Insn};
 use crate::cpu::state::Vcpu;
-use crate::softfloat::f80_context::{C0, C1, C2, C3, Context, IE, SF};
+use crate::softfloat::f80_context::{C0, C2, C3, Context, IE, SF};
 use crate::softfloat::f80_rem::{Quotient, rem};
 use crate::softfloat::{F80, Num, f80_arith, f80_convert, f80_scale};
 
@@ -160,6 +160,8 @@ pub fn sign<const CHANGE: bool>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) 
 /// FPREM, FPREM1.
 pub fn remainder<const NEAREST: bool>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
     wait(cpu)?;
+    // Without a quotient C0 and C3 stay.
+    cpu.x87.status &= !C2;
     let kind = if NEAREST { Quotient::Nearest } else { Quotient::Truncated };
     if cpu.x87.is_empty(0) || cpu.x87.is_empty(1) {
         return underflow(cpu, env, insn, 0, 0);
@@ -168,9 +170,11 @@ pub fn remainder<const NEAREST: bool>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &
     let (result, codes) = rem(&mut ctx, cpu.x87.st(0).unpack(), cpu.x87.st(1).unpack(), kind);
     if !ctx.stopped() {
         cpu.x87.set_st(0, result);
-        cpu.x87.status &= !(C0 | C1 | C2 | C3);
     }
-    complete(cpu, env, insn, ctx.flags | codes);
+    if codes.is_some() {
+        cpu.x87.status &= !(C0 | C3);
+    }
+    complete(cpu, env, insn, ctx.flags | codes.unwrap_or(0));
     Ok(())
 }
 

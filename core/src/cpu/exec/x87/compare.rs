@@ -3,7 +3,7 @@
 use super::source::Source;
 use super::state::{complete, context, invalid_masked, wait};
 use crate::cpu::env::Env;
-use crate::cpu::flags::{ARITHMETIC, CF, PF, ZF};
+use crate::cpu::flags::{CF, PF, ZF};
 use crate::cpu::insn::{Exec, Insn};
 use crate::cpu::state::Vcpu;
 use crate::softfloat::f80_compare;
@@ -62,9 +62,9 @@ fn compare<const ORDERED: bool, const POPS: usize>(
         Some(Ordering::Equal) => C3,
         Some(Ordering::Greater) => 0,
     };
+    // The codes are set even if an unmasked exception forbids the pop.
+    cpu.x87.status = cpu.x87.status & !(C3 | C2 | C0) | codes;
     if !stopped {
-        cpu.x87.status &= !(C3 | C2 | C0);
-        cpu.x87.status |= codes;
         for _ in 0..POPS {
             cpu.x87.pop();
         }
@@ -97,13 +97,14 @@ pub fn stack_flags<const ORDERED: bool, const POPS: usize>(
         Some(Ordering::Equal) => ZF,
         Some(Ordering::Greater) => 0,
     };
+    cpu.flags.set_arithmetic(codes);
     if !stopped {
-        cpu.flags.update_arithmetic(ARITHMETIC, codes);
         for _ in 0..POPS {
             cpu.x87.pop();
         }
     }
-    complete(cpu, env, insn, flags);
+    let kept = if flags & SF == 0 { cpu.x87.status & C1 } else { 0 };
+    complete(cpu, env, insn, flags | kept);
     Ok(())
 }
 

@@ -67,12 +67,13 @@ pub fn store_status_ax(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
 }
 
 /// FFREE, FFREEP.
-pub fn free<const POP: bool>(cpu: &mut Vcpu, _: &mut Env<'_>, insn: &Insn) -> Exec {
+pub fn free<const POP: bool>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
     wait(cpu)?;
     cpu.x87.free(usize::from(insn.r[0]));
     if POP {
         cpu.x87.pop();
     }
+    complete(cpu, env, insn, 0);
     Ok(())
 }
 

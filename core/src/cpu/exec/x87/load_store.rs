@@ -18,10 +18,11 @@ pub fn load<S: Source>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
     }
     let mut ctx = context(cpu);
     let result = if v.class == Class::SignallingNan { ctx.quiet(&v) } else { v.pack_exact() };
-    ctx.denormal(v.denormal);
+    // Unlike elsewhere an unmasked DE does not hold back the result.
     if !ctx.stopped() {
         cpu.x87.push(result);
     }
+    ctx.denormal(v.denormal);
     complete(cpu, env, insn, ctx.flags);
     Ok(())
 }
@@ -192,6 +193,18 @@ pub fn store_sti<const POPS: usize>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &In
     Ok(())
 }
 
+/// FSTPNCE ST(i): as FSTP, but an empty ST(0) is no fault; nothing is written then.
+pub fn store_sti_unchecked(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
+    wait(cpu)?;
+    if !cpu.x87.is_empty(0) {
+        let v = cpu.x87.st(0);
+        cpu.x87.set_st(usize::from(insn.r[0]), v);
+    }
+    cpu.x87.pop();
+    complete(cpu, env, insn, 0);
+    Ok(())
+}
+
 /// FXCH. Masked, an empty register takes part as the default NaN.
 pub fn exchange(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
     wait(cpu)?;
@@ -219,6 +232,5 @@ pub fn move_if<const CC: u8>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> 
         let v = cpu.x87.st(i);
         cpu.x87.set_st(0, v);
     }
-    complete(cpu, env, insn, 0);
     Ok(())
 }

@@ -143,9 +143,8 @@ fn transfer_stack(code: Code) -> Option<Handler> {
     Some(match code {
         Code::Fld_sti => load_store::load_sti,
         Code::Fst_sti => load_store::store_sti::<0>,
-        Code::Fstp_sti | Code::Fstp_sti_DFD0 | Code::Fstp_sti_DFD8 | Code::Fstpnce_sti => {
-            load_store::store_sti::<1>
-        }
+        Code::Fstp_sti | Code::Fstp_sti_DFD0 | Code::Fstp_sti_DFD8 => load_store::store_sti::<1>,
+        Code::Fstpnce_sti => load_store::store_sti_unchecked,
         Code::Fxch_st0_sti | Code::Fxch_st0_sti_DDC8 | Code::Fxch_st0_sti_DFC8 => load_store::exchange,
         Code::Fcmovb_st0_sti => load_store::move_if::<2>,
         Code::Fcmovnb_st0_sti => load_store::move_if::<3>,

@@ -19,6 +19,7 @@ pub fn constant<const WHICH: usize>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &In
 /// FSIN (`COSINE` false), FCOS. C2 is set, and nothing done, for an operand of 2^63 and more.
 pub fn sine<const COSINE: bool>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
     wait(cpu)?;
+    cpu.x87.status &= !C2;
     if cpu.x87.is_empty(0) {
         return underflow(cpu, env, insn, 0, 0);
     }
@@ -46,6 +47,7 @@ fn trigonometric_pair(
     function: fn(&mut Context, Num) -> Option<(F80, F80)>,
 ) -> Exec {
     wait(cpu)?;
+    cpu.x87.status &= !C2;
     if cpu.x87.is_empty(0) {
         return underflow_pushing(cpu, env, insn);
     }
@@ -66,7 +68,6 @@ fn finish_trigonometric(
     result: Option<(F80, Option<F80>)>,
 ) {
     if !ctx.stopped() {
-        cpu.x87.status &= !C2;
         match result {
             None => cpu.x87.status |= C2,
             Some((replacing, pushed)) => {
