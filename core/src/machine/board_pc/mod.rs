@@ -4,6 +4,7 @@
 //! advanced in order of their deadlines, and at one moment in the order of [`BoardState`]'s
 //! fields, so that nothing depends on when the run loop happens to look.
 
+pub mod acpi_tables;
 mod interrupts;
 pub mod layout;
 mod mmio;
