@@ -61,13 +61,15 @@ pub fn y_log2_x(ctx: &mut Context, y: Num, x: Num) -> F80 {
     if invalid {
         return ctx.invalid();
     }
-    if ctx.denormal(y.denormal | x.denormal) {
-        return F80::INDEFINITE;
-    }
     let log_negative = x.class != Class::Infinity && to_one == Ordering::Less;
     let sign = y.sign != log_negative;
     if x.class == Class::Zero && y.class == Class::Finite {
+        // ZE wins over DE.
         ctx.raise(ZE);
+        return F80::infinity(sign);
+    }
+    if ctx.denormal(y.denormal | x.denormal) {
+        return F80::INDEFINITE;
     }
     if log_is_infinite || y.class == Class::Infinity {
         return F80::infinity(sign);
@@ -75,7 +77,26 @@ pub fn y_log2_x(ctx: &mut Context, y: Num, x: Num) -> F80 {
     if log_is_zero || y.class == Class::Zero {
         return F80::zero(sign);
     }
-    log2(&x).mul(Wide::from_num(&y)).round(ctx)
+    times_log(ctx, &y, log2(&x))
+}
+
+/// y times a logarithm, rounded. The hardware raises PE for exact results too.
+fn times_log(ctx: &mut Context, y: &Num, log: Log2) -> F80 {
+    match log {
+        Log2::Irrational(l) => l.mul(Wide::from_num(y)).round(ctx),
+        Log2::Integer(k) => {
+            ctx.raise(PE);
+            let product = Wide::from_num(y).mul(Wide::from_integer(k < 0, k.unsigned_abs().into(), 0));
+            product.round_exact(ctx)
+        }
+    }
+}
+
+/// A logarithm.
+enum Log2 {
+    /// Of a power of two.
+    Integer(i32),
+    Irrational(Wide),
 }
 
 /// A positive finite number.
@@ -84,16 +105,22 @@ fn compare_with_one(x: &Num) -> Ordering {
 }
 
 /// log2 of a positive finite number that is not 1.
-fn log2(x: &Num) -> Wide {
-    let mut exponent = x.exp - BIAS;
-    let mut m = Wide::new(false, 0, u128::from(x.sig) << 64);
-    if x.sig > SQRT_2 {
+fn log2(x: &Num) -> Log2 {
+    log2_wide(Wide::from_num(x))
+}
+
+fn log2_wide(x: Wide) -> Log2 {
+    let (mut exponent, mut m) = (x.exp, Wide { exp: 0, ..x });
+    if x.sig == 1 << 127 {
+        return Log2::Integer(exponent);
+    }
+    if x.sig >> 64 > u128::from(SQRT_2) {
         exponent += 1;
         m.exp = -1;
     }
-    let numerator = m.add(Wide::ONE.negate());
-    let fraction = if numerator.sig == 0 { numerator } else { log2_ratio(numerator, m.add(Wide::ONE)) };
-    Wide::from_integer(exponent < 0, exponent.unsigned_abs().into(), 0).add(fraction)
+    let fraction = log2_ratio(m.add(Wide::ONE.negate()), m.add(Wide::ONE));
+    let integer = Wide::from_integer(exponent < 0, exponent.unsigned_abs().into(), 0);
+    Log2::Irrational(integer.add(fraction))
 }
 
 /// log2((1 + f) / (1 - f)) for f = numerator / denominator: 2/ln2 f (1 + f²/3 + f⁴/5 + ...).
@@ -128,23 +155,15 @@ pub fn y_log2_1_plus_x(ctx: &mut Context, y: Num, x: Num) -> F80 {
         ctx.raise(PE);
         return x.pack_exact();
     }
-    log2_1_plus(&x).mul(Wide::from_num(&y)).round(ctx)
+    times_log(ctx, &y, log2_1_plus(&x))
 }
 
-/// log2(1 + x) for x above -1.
-fn log2_1_plus(x: &Num) -> Wide {
+/// log2(1 + x) for x above -1 that is not 0.
+fn log2_1_plus(x: &Num) -> Log2 {
     let w = Wide::from_num(x);
     if x.exp < BIAS - 2 {
         // f = x / (2 + x)
-        return log2_ratio(w, Wide::new(false, 1, 1 << 127).add(w));
+        return Log2::Irrational(log2_ratio(w, Wide::new(false, 1, 1 << 127).add(w)));
     }
-    let sum = Wide::ONE.add(w);
-    let (mut m, mut exponent) = (Wide { exp: 0, ..sum }, sum.exp);
-    if m.sig >> 64 > u128::from(SQRT_2) {
-        exponent += 1;
-        m.exp = -1;
-    }
-    let numerator = m.add(Wide::ONE.negate());
-    let fraction = if numerator.sig == 0 { numerator } else { log2_ratio(numerator, m.add(Wide::ONE)) };
-    Wide::from_integer(exponent < 0, exponent.unsigned_abs().into(), 0).add(fraction)
+    log2_wide(Wide::ONE.add(w))
 }

@@ -102,6 +102,11 @@ impl Wide {
     pub fn round(self, ctx: &mut Context) -> F80 {
         ctx.round(self.sign, self.exp + BIAS, self.sig | 1)
     }
+
+    /// Rounded to 80 bits.
+    pub fn round_exact(self, ctx: &mut Context) -> F80 {
+        ctx.round(self.sign, self.exp + BIAS, self.sig)
+    }
 }
 
 /// The upper half of a product.

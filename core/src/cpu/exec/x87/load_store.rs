@@ -1,10 +1,11 @@
 //! FLD FST FSTP FILD FIST FISTP FISTTP FBLD FBSTP FXCH FCMOVcc (SDM vol. 1, 8.3.3).
 
-use super::source::{Source, load_ten, store_ten};
+use super::source::{Source, load_ten, probe_ten, store_ten};
 use super::state::{complete, context, invalid_masked, overflow, underflow, wait};
 use crate::cpu::env::Env;
 use crate::cpu::insn::{Exec, Insn};
 use crate::cpu::state::Vcpu;
+use crate::mem::AccessKind;
 use crate::softfloat::f80_context::{Context, IE, SF};
 use crate::softfloat::{Class, F80, Num, f80_bcd, f80_convert};
 use crate::types::Scalar;
@@ -137,6 +138,10 @@ fn finish_store<T: Scalar, const POP: bool>(
         if POP {
             cpu.x87.pop();
         }
+    } else {
+        // Held back, but the operand must be writable.
+        let va = cpu.linear(insn, T::SIZE, true)?;
+        cpu.probe(env, va, T::SIZE, AccessKind::Write)?;
     }
     complete(cpu, env, insn, flags);
     Ok(())
@@ -172,6 +177,8 @@ fn finish_store_ten(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn, image: Optio
     if let Some(image) = image {
         store_ten(cpu, env, insn, image)?;
         cpu.x87.pop();
+    } else {
+        probe_ten(cpu, env, insn, true)?;
     }
     complete(cpu, env, insn, flags);
     Ok(())

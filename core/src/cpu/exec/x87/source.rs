@@ -64,12 +64,22 @@ pub fn step(cpu: &Vcpu, va: u64, offset: usize) -> u64 {
     if cpu.long_mode() { sum } else { sum & 0xFFFF_FFFF }
 }
 
+/// The address of a ten-byte operand, checked as a whole.
+///
+/// # Errors
+/// What the access would raise.
+pub fn probe_ten(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn, write: bool) -> Result<u64, Exception> {
+    let va = cpu.linear(insn, 10, write)?;
+    cpu.probe(env, va, 10, if write { AccessKind::Write } else { AccessKind::Read })?;
+    Ok(va)
+}
+
 /// Ten bytes of memory as the low bits of a u128.
 ///
 /// # Errors
 /// What the access raises.
 pub fn load_ten(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Result<u128, Exception> {
-    let va = cpu.linear(insn, 10, false)?;
+    let va = probe_ten(cpu, env, insn, false)?;
     let low: u64 = cpu.load(env, va)?;
     let high: u16 = cpu.load(env, step(cpu, va, 8))?;
     Ok(u128::from(high) << 64 | u128::from(low))
@@ -80,8 +90,7 @@ pub fn load_ten(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Result<u128, 
 /// # Errors
 /// What the access raises; nothing was written then.
 pub fn store_ten(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn, v: u128) -> Exec {
-    let va = cpu.linear(insn, 10, true)?;
-    cpu.probe(env, va, 10, AccessKind::Write)?;
+    let va = probe_ten(cpu, env, insn, true)?;
     cpu.store(env, va, v as u64)?;
     cpu.store(env, step(cpu, va, 8), (v >> 64) as u16)
 }
