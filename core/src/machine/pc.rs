@@ -207,20 +207,24 @@ impl Machine {
             if let Some(reason) = self.take_request(limit) {
                 return Prepared::Stop(reason);
             }
+            let now = self.clock.now_ns();
+            if self.board.next_deadline().is_some_and(|d| d <= now) {
+                self.board.advance(now);
+            }
+            self.take_signals();
+            // Only now, with all done that is due at this position, and nobody's turn begun: so
+            // the state in which the machine stops does not depend on why it stops.
             if self.clock.icount > limit.until.icount || self.position() >= limit.until {
                 return Prepared::Stop(StopReason::Limit);
             }
             if kicked() {
                 return Prepared::Stop(StopReason::Kicked);
             }
-            let now = self.clock.now_ns();
-            if self.board.next_deadline().is_some_and(|d| d <= now) {
-                self.board.advance(now);
-            }
-            self.take_signals();
             let at_icount = self.clock.icount == limit.until.icount;
+            let schedule = self.schedule;
             if let Some(id) = self.pick() {
                 if at_icount {
+                    self.schedule = schedule;
                     return Prepared::Stop(StopReason::Limit);
                 }
                 return Prepared::Run(id);
