@@ -24,6 +24,7 @@ mod operand;
 mod port_io;
 mod segment;
 mod shift;
+mod simd;
 mod sse_fp;
 mod sse_int;
 mod stack;

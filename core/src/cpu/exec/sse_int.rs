@@ -1,9 +1,0 @@
-//! SSE integer and data movement.
-
-use crate::cpu::insn::Handler;
-use iced_x86::Instruction;
-
-/// The handler of a form of this family.
-pub fn select(_: &Instruction) -> Option<Handler> {
-    None
-}
