@@ -12,5 +12,6 @@ pub mod f80_rem;
 pub mod f80_scale;
 pub mod f80_trig;
 mod f80_wide;
+pub mod ieee;
 
 pub use f80::{Class, F80, Num};

@@ -51,7 +51,7 @@ macro_rules! binary_imm_ops {
 
 macro_rules! table {
     ($shape:ident, $wide:ty, $i:expr, $($($code:ident)|+ => $op:ty $(, $t:ty)?;)*) => {{
-        use $crate::cpu::exec::simd::{from_memory, $shape};
+        use $crate::cpu::exec::simd::from_memory;
         macro_rules! handler {
             ($o:ty) => { handler!($o, $wide) };
             ($o:ty, $m:ty) => {
@@ -68,22 +68,34 @@ macro_rules! table {
 /// The handlers of `op xmm, xmm/mem` forms: `Code => Operation[, memory operand's type];`. A
 /// u128 in memory must be aligned.
 macro_rules! xmm_table {
-    ($i:expr; $($rows:tt)*) => { $crate::cpu::exec::simd::table!(xmm_binary, u128, $i, $($rows)*) };
+    ($i:expr; $($rows:tt)*) => {{
+        use $crate::cpu::exec::simd::xmm_binary;
+        $crate::cpu::exec::simd::table!(xmm_binary, u128, $i, $($rows)*)
+    }};
 }
 
 /// The handlers of `op xmm, xmm/mem, imm8` forms.
 macro_rules! xmm_imm_table {
-    ($i:expr; $($rows:tt)*) => { $crate::cpu::exec::simd::table!(xmm_binary_imm, u128, $i, $($rows)*) };
+    ($i:expr; $($rows:tt)*) => {{
+        use $crate::cpu::exec::simd::xmm_binary_imm;
+        $crate::cpu::exec::simd::table!(xmm_binary_imm, u128, $i, $($rows)*)
+    }};
 }
 
 /// The handlers of `op mm, mm/mem` forms.
 macro_rules! mmx_table {
-    ($i:expr; $($rows:tt)*) => { $crate::cpu::exec::simd::table!(mmx_binary, u64, $i, $($rows)*) };
+    ($i:expr; $($rows:tt)*) => {{
+        use $crate::cpu::exec::simd::mmx_binary;
+        $crate::cpu::exec::simd::table!(mmx_binary, u64, $i, $($rows)*)
+    }};
 }
 
 /// The handlers of `op mm, mm/mem, imm8` forms.
 macro_rules! mmx_imm_table {
-    ($i:expr; $($rows:tt)*) => { $crate::cpu::exec::simd::table!(mmx_binary_imm, u64, $i, $($rows)*) };
+    ($i:expr; $($rows:tt)*) => {{
+        use $crate::cpu::exec::simd::mmx_binary_imm;
+        $crate::cpu::exec::simd::table!(mmx_binary_imm, u64, $i, $($rows)*)
+    }};
 }
 
 pub(in crate::cpu::exec) use {

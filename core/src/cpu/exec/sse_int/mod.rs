@@ -4,7 +4,7 @@
 pub mod arith;
 pub mod compare;
 mod insert_extract;
-mod mov;
+pub mod mov;
 pub mod pack;
 pub mod shift;
 pub mod shuffle;
