@@ -173,6 +173,8 @@ pub fn register_index(r: Register) -> u8 {
         }
         Register::RIP | Register::EIP => RIP,
         Register::None => ZERO,
+        // iced numbers the byte registers in a row: SPL, BPL, SIL, DIL, R8L follow BH.
+        _ if r.is_gpr8() => r.full_register().number() as u8,
         _ => r.number() as u8,
     }
 }
