@@ -3,7 +3,7 @@
 use crate::generate::state::decode;
 use crate::image::{COMPARED_FLAGS, FxImage, Input, Output};
 use crate::layout::WINDOW;
-use iced_x86::{Formatter, IntelFormatter};
+use iced_x86::{CpuidFeature, Formatter, Instruction, IntelFormatter};
 use std::fmt::Write;
 
 /// What a row of an `.isa` file leaves out of the comparison.
@@ -151,14 +151,24 @@ pub fn report(
         let _ = write!(s, " {name}={:x}", r.gpr[k]);
     }
     let _ = writeln!(s, " flags={:x} fs={:x} gs={:x}", r.flags, r.fs_base, r.gs_base);
-    floating_point(&mut s, "in", &r.fx, &r.fx);
-    floating_point(&mut s, "interpreter", &interpreter.registers.fx, &r.fx);
-    floating_point(&mut s, "host", &host.registers.fx, &r.fx);
+    if decode(&input.code).iter().any(uses_floating_point) {
+        floating_point(&mut s, "in", &r.fx, &r.fx);
+        floating_point(&mut s, "interpreter", &interpreter.registers.fx, &r.fx);
+        floating_point(&mut s, "host", &host.registers.fx, &r.fx);
+    }
     let _ = writeln!(
         s,
         "  again: DEJAVM_CASE={seed:#x}:{hex} cargo nextest run -p dejavm-tests --no-capture one_case"
     );
     s
+}
+
+fn uses_floating_point(i: &Instruction) -> bool {
+    let of_unit = |f: &CpuidFeature| {
+        let name = format!("{f:?}");
+        ["FPU", "MMX", "SSE", "SSSE"].iter().any(|unit| name.starts_with(unit))
+    };
+    i.cpuid_features().iter().any(of_unit)
 }
 
 /// The x87 and SSE state; of registers only those that differ from `before` (all, if it is the same).

@@ -100,6 +100,8 @@ fn register_class(kind: K, rng: &mut Rng) -> Option<(Register, u64)> {
         K::rax => (Register::RAX, 1),
         K::st0 => (Register::ST0, 1),
         K::sti_opcode => (Register::ST0, 8),
+        K::cr_reg => (Register::CR0, 16),
+        K::dr_reg => (Register::DR0, 8),
         K::es => (Register::ES, 1),
         K::cs => (Register::CS, 1),
         K::ss => (Register::SS, 1),

@@ -282,7 +282,7 @@ fn shape_comparison(i: &Instruction, r: &mut Registers, window: &mut [u8; WINDOW
         _ => return,
     };
     if i.op_kind(0) == OpKind::Register {
-        r.gpr[i.op_register(0).number() & 15] = r.gpr[RAX];
+        r.gpr[i.op_register(0).full_register().number()] = r.gpr[RAX];
     } else if let Some(b) = address(i, r).and_then(|a| at(window, a, len)) {
         b.copy_from_slice(&expected[..len]);
     }

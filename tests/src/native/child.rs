@@ -18,6 +18,8 @@ static mut SIGNAL_STACK: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Seconds after which a batch is given up.
 const BATCH_TIMEOUT_HOST_S: u32 = 20;
+/// User space ends here.
+const LINUX_TASK_SIZE: u64 = (1 << 47) - 4096;
 /// The vector reported for a case that did not end in time.
 const TIMEOUT: u64 = 0x100;
 
@@ -158,11 +160,11 @@ unsafe extern "C" fn record(
             gs_base,
         };
         let vector = if signal == libc::SIGALRM { TIMEOUT } else { r(libc::REG_TRAPNO) };
-        let ending = Ending {
-            vector,
-            error_code: if has_error_code(vector) { r(libc::REG_ERR) } else { 0 },
-            address: if vector == 14 { r(libc::REG_CR2) } else { 0 },
-        };
+        let address = if vector == 14 { r(libc::REG_CR2) } else { 0 };
+        // For its own addresses Linux reports a protection fault whatever happened.
+        let hidden = if address >= LINUX_TASK_SIZE { 1 } else { 0 };
+        let error_code = if has_error_code(vector) { r(libc::REG_ERR) & !hidden } else { 0 };
+        let ending = Ending { vector, error_code, address };
         save(CURRENT, &registers, m.fpregs.cast(), ending);
     }
 }
