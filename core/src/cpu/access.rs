@@ -7,7 +7,7 @@
 use super::env::Env;
 use super::flags;
 use super::insn::{Insn, insn_flags};
-use super::state::{CodeSize, Vcpu, attr, seg};
+use super::state::{Vcpu, attr, seg};
 use crate::mem::{Access, AccessKind, MmuIndex, walk};
 use crate::types::{Exception, Gpa, PAGE_OFFSET_MASK, PAGE_SIZE, Scalar};
 
@@ -130,8 +130,7 @@ impl Vcpu {
     /// # Errors
     /// #PF or #GP.
     pub fn load_system<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64) -> Exec<T> {
-        let index = self.system_index();
-        self.load_slow(env, va, AccessKind::Read, index)
+        self.load_as(env, va, self.system_index())
     }
 
     /// Writes linear memory as the processor itself.
@@ -139,13 +138,50 @@ impl Vcpu {
     /// # Errors
     /// #PF or #GP. Nothing was written then.
     pub fn store_system<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64, v: T) -> Exec<()> {
-        let index = self.system_index();
+        self.store_as(env, va, v, self.system_index())
+    }
+
+    /// Reads linear memory with the rights of `index`.
+    ///
+    /// # Errors
+    /// #PF, #GP or #AC.
+    pub fn load_as<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64, index: MmuIndex) -> Exec<T> {
+        let e = self.tlb.entry(index, va);
+        let offset = va & PAGE_OFFSET_MASK;
+        if e.read_tag == self.tlb.tag(va) && offset <= PAGE_SIZE - T::SIZE as u64 {
+            return Ok(env.mem.ram.read((e.ram_offset + offset) as usize));
+        }
+        self.load_slow(env, va, AccessKind::Read, index)
+    }
+
+    /// Writes linear memory with the rights of `index`.
+    ///
+    /// # Errors
+    /// #PF, #GP or #AC. Nothing was written then.
+    pub fn store_as<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64, v: T, index: MmuIndex) -> Exec<()> {
+        let e = self.tlb.entry(index, va);
+        let offset = va & PAGE_OFFSET_MASK;
+        if e.write_tag == self.tlb.tag(va) && offset <= PAGE_SIZE - T::SIZE as u64 {
+            env.mem.ram.write((e.ram_offset + offset) as usize, v);
+            return Ok(());
+        }
         self.store_slow(env, va, v, index)
+    }
+
+    /// The rights of pushes onto the stack of privilege level `cpl`, while it may not be the
+    /// current one yet: EFLAGS.AC of user code does not lift SMAP for them.
+    pub fn stack_index(&self, cpl: u8) -> MmuIndex {
+        match cpl {
+            _ if cpl == self.cpl => self.mmu,
+            3 => MmuIndex::User,
+            _ if self.cpl == 3 => self.system_index(),
+            _ => self.mmu,
+        }
     }
 
     /// Implicit supervisor accesses never reach user pages under SMAP, whatever EFLAGS.AC
     /// (SDM vol. 3, 4.6.1).
-    fn system_index(&self) -> MmuIndex {
+    pub fn system_index(&self) -> MmuIndex {
         if self.cr4 & super::state::cr4::SMAP != 0 { MmuIndex::KernelSmap } else { MmuIndex::Kernel }
     }
 
@@ -155,11 +191,26 @@ impl Vcpu {
     /// # Errors
     /// The exception that the access would raise.
     pub fn probe(&mut self, env: &mut Env<'_>, va: u64, size: usize, kind: AccessKind) -> Exec<()> {
-        self.check_address(va, size)?;
-        let last = va.wrapping_add(size as u64 - 1);
-        self.translate(env, va, kind, self.mmu)?;
+        self.probe_as(env, va, size, kind, self.mmu)
+    }
+
+    /// [`Self::probe`] with the rights of `index`.
+    ///
+    /// # Errors
+    /// The exception that the access would raise.
+    pub fn probe_as(
+        &mut self,
+        env: &mut Env<'_>,
+        va: u64,
+        size: usize,
+        kind: AccessKind,
+        index: MmuIndex,
+    ) -> Exec<()> {
+        self.check_address(va, size, index)?;
+        let last = self.wrap(va.wrapping_add(size as u64 - 1));
+        self.translate(env, va, kind, index)?;
         if (last ^ va) & !PAGE_OFFSET_MASK != 0 {
-            self.translate(env, last & !PAGE_OFFSET_MASK, kind, self.mmu)?;
+            self.translate(env, last & !PAGE_OFFSET_MASK, kind, index)?;
         }
         Ok(())
     }
@@ -219,14 +270,15 @@ impl Vcpu {
         }
     }
 
-    fn check_address(&self, va: u64, size: usize) -> Exec<()> {
-        if self.code_size == CodeSize::Bits64 {
+    fn check_address(&self, va: u64, size: usize, index: MmuIndex) -> Exec<()> {
+        // In compatibility mode only descriptor tables and the TSS can lie beyond 4 GiB.
+        if self.long_mode() {
             let last = va.wrapping_add(size as u64 - 1);
             if !canonical(va) || !canonical(last) {
                 return Err(Exception::GP0);
             }
         }
-        if self.mmu == MmuIndex::UserAligned && size.is_power_of_two() && va & (size.min(8) as u64 - 1) != 0 {
+        if index == MmuIndex::UserAligned && size.is_power_of_two() && va & (size.min(8) as u64 - 1) != 0 {
             return Err(Exception::AC0);
         }
         Ok(())
@@ -241,7 +293,7 @@ impl Vcpu {
         kind: AccessKind,
         index: MmuIndex,
     ) -> Exec<T> {
-        self.check_address(va, T::SIZE)?;
+        self.check_address(va, T::SIZE, index)?;
         let gpa = self.translate(env, va, kind, index)?;
         self.note_data_access(va, T::SIZE, kind);
         let in_page = (PAGE_SIZE - (va & PAGE_OFFSET_MASK)) as usize;
@@ -261,7 +313,7 @@ impl Vcpu {
     #[cold]
     #[inline(never)]
     fn store_slow<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64, v: T, index: MmuIndex) -> Exec<()> {
-        self.check_address(va, T::SIZE)?;
+        self.check_address(va, T::SIZE, index)?;
         let gpa = self.translate(env, va, AccessKind::Write, index)?;
         let in_page = (PAGE_SIZE - (va & PAGE_OFFSET_MASK)) as usize;
         if in_page >= T::SIZE {

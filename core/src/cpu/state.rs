@@ -196,6 +196,10 @@ pub struct Msrs {
     pub mtrr_fixed: [u64; 11],
     /// IA32_DEBUGCTL.
     pub debugctl: u64,
+    /// HWCR (APM vol. 2, A.2): kept, of no effect.
+    pub hwcr: u64,
+    /// MCG_STATUS.
+    pub mcg_status: u64,
 }
 
 /// All that a guest can observe of a vCPU, and that decides what it does next.
@@ -347,6 +351,8 @@ pub enum CodeSize {
 pub struct Vcpu {
     /// Its number.
     pub id: VcpuId,
+    /// The number of vCPUs of the machine, for CPUID.
+    pub vcpu_count: u32,
     /// The architectural state.
     pub state: CpuState,
     /// Translations.
@@ -396,6 +402,7 @@ impl Vcpu {
     pub fn new(id: VcpuId) -> Self {
         let mut cpu = Self {
             id,
+            vcpu_count: 1,
             state: CpuState::reset(id),
             tlb: SoftTlb::default(),
             mmu: MmuIndex::Kernel,

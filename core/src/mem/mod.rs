@@ -14,6 +14,6 @@ mod soft_tlb;
 
 pub use io_bus::IoBus;
 pub use memory::{CodeLines, Memory, WriteEffect};
-pub use page_walk::{Access, AccessKind, PageFault, PagingRegs, Translation, walk};
+pub use page_walk::{Access, AccessKind, PHYSICAL_ADDRESS_BITS, PageFault, PagingRegs, Translation, walk};
 pub use ram::Ram;
 pub use soft_tlb::{MmuIndex, SoftTlb, TlbEntry};
