@@ -23,6 +23,7 @@ mod muldiv;
 mod operand;
 mod port_io;
 mod segment;
+mod segment_probe;
 mod shift;
 mod simd;
 mod sse_fp;

@@ -6,6 +6,7 @@
 pub mod control;
 pub mod deliver;
 pub mod descriptor;
+pub mod fast_call;
 pub mod load_segment;
 pub mod stack_frame;
 pub mod task_switch;
