@@ -8,6 +8,7 @@
 
 use super::exec;
 use super::insn::Insn;
+use super::model;
 use super::state::CodeSize;
 use crate::mem::Memory;
 use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE};
@@ -31,6 +32,12 @@ pub enum Found {
     /// The instruction crosses the end of the page: it must be fetched with both pages.
     Crosses,
 }
+
+/// The vendor, and what F3 means where the model lacks TZCNT, LZCNT and WBNOINVD: nothing.
+const DECODER_OPTIONS: u32 = DecoderOptions::AMD
+    | DecoderOptions::NO_MPFX_0FBC
+    | DecoderOptions::NO_MPFX_0FBD
+    | DecoderOptions::NO_WBNOINVD;
 
 const ARENA_LIMIT: usize = 1 << 20;
 const BLOCK_LIMIT: usize = 64;
@@ -104,7 +111,7 @@ impl DecodeCache {
         let in_page = (PAGE_SIZE - (ram_offset as u64 & PAGE_OFFSET_MASK)) as usize;
         let bytes = mem.ram.slice(ram_offset, in_page);
         let bitness = size as u32;
-        let mut decoder = Decoder::with_ip(bitness, bytes, 0, DecoderOptions::AMD);
+        let mut decoder = Decoder::with_ip(bitness, bytes, 0, DECODER_OPTIONS);
         let start = self.arena.len();
         let mut used = 0;
         let mut i = Instruction::default();
@@ -145,13 +152,19 @@ impl DecodeCache {
 
 /// Decodes one instruction from bytes that may come from two pages; `None` if they are too few.
 pub fn decode_one(bytes: &[u8], size: CodeSize) -> Option<Insn> {
-    let mut decoder = Decoder::with_ip(size as u32, bytes, 0, DecoderOptions::AMD);
+    let mut decoder = Decoder::with_ip(size as u32, bytes, 0, DECODER_OPTIONS);
     let i = decoder.decode();
     (decoder.last_error() != DecoderError::NoMoreBytes).then(|| flatten(&i, size as u32))
 }
 
 fn flatten(i: &Instruction, bitness: u32) -> Insn {
-    let handler = if i.is_invalid() { exec::invalid } else { exec::select(i) };
+    let handler = if i.is_invalid() {
+        exec::invalid
+    } else if model::supported(i) {
+        exec::select(i)
+    } else {
+        exec::unimplemented_insn
+    };
     let mut insn = Insn::new(i, bitness, handler);
     if i.is_invalid() {
         // iced gives 1 to 15 bytes; #UD is a fault, so the length is of no consequence.

@@ -6,6 +6,7 @@ pub mod env;
 pub mod exec;
 pub mod flags;
 pub mod insn;
+pub mod model;
 pub mod state;
 pub mod step;
 pub mod system;

@@ -1,9 +1,70 @@
-//! HLT, PAUSE, MONITOR, MWAIT, NOPs, fences and cache control.
+//! Instructions that do nothing, or nothing but wait: HLT, PAUSE, NOP, fences, prefetches,
+//! CLFLUSH, ENDBR (SDM vol. 2).
 
-use crate::cpu::insn::Handler;
-use iced_x86::Instruction;
+use crate::cpu::access::canonical;
+use crate::cpu::env::Env;
+use crate::cpu::insn::{Exec, Handler, Insn};
+use crate::cpu::state::{Activity, Vcpu};
+use crate::types::Exception;
+use iced_x86::{Code, Instruction, Mnemonic};
 
 /// The handler of a form of this family.
-pub fn select(_: &Instruction) -> Option<Handler> {
-    None
+pub fn select(i: &Instruction) -> Option<Handler> {
+    Some(match i.mnemonic() {
+        Mnemonic::Hlt => hlt,
+        Mnemonic::Pause => pause,
+        Mnemonic::Clflush => clflush,
+        Mnemonic::Nop
+        | Mnemonic::Reservednop
+        | Mnemonic::Lfence
+        | Mnemonic::Mfence
+        | Mnemonic::Sfence
+        | Mnemonic::Prefetch
+        | Mnemonic::Prefetchw
+        | Mnemonic::Prefetchwt1
+        | Mnemonic::Prefetchnta
+        | Mnemonic::Prefetcht0
+        | Mnemonic::Prefetcht1
+        | Mnemonic::Prefetcht2
+        | Mnemonic::Endbr32
+        | Mnemonic::Endbr64 => nop,
+        Mnemonic::Ud0 | Mnemonic::Ud1 | Mnemonic::Ud2 => super::invalid,
+        _ => return hint(i),
+    })
+}
+
+/// Encodings in the hint space (0F 18 to 0F 1F) whose meaning the CPU model lacks: NOPs.
+fn hint(i: &Instruction) -> Option<Handler> {
+    match i.code() {
+        Code::Cldemote_m8 | Code::Rdsspd_r32 | Code::Rdsspq_r64 => Some(nop),
+        _ => None,
+    }
+}
+
+fn nop(_: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
+    Ok(())
+}
+
+fn hlt(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
+    if cpu.cpl != 0 {
+        return Err(Exception::GP0);
+    }
+    cpu.activity = Activity::Halted;
+    cpu.leave_block();
+    Ok(())
+}
+
+fn pause(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
+    cpu.yielded = true;
+    cpu.leave_block();
+    Ok(())
+}
+
+/// CLFLUSH is checked like a load of a byte.
+fn clflush(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
+    let va = cpu.linear(insn, 1, false)?;
+    if cpu.long_mode() && !canonical(va) {
+        return Err(Exception::GP0);
+    }
+    cpu.probe(env, va, 1, crate::mem::AccessKind::Read)
 }

@@ -8,6 +8,7 @@ pub mod deliver;
 pub mod descriptor;
 pub mod fast_call;
 pub mod load_segment;
+pub mod msr;
 pub mod stack_frame;
 pub mod task_switch;
 pub mod transfer;
