@@ -372,6 +372,8 @@ pub struct Vcpu {
     pub block_end: usize,
     /// The run loop must look at interrupts, timers and activity before going on.
     pub attention: bool,
+    /// The instruction entered a handler (INT n, SYSCALL): TF does not trap after it.
+    pub entered_handler: bool,
     /// The instruction was PAUSE or the like: others may go first.
     pub yielded: bool,
     /// Scratch: the table entries of the last page walk.
@@ -412,6 +414,7 @@ impl Vcpu {
             fault_address: 0,
             block_end: 0,
             attention: true,
+            entered_handler: false,
             yielded: false,
             scratch_tables: Vec::with_capacity(4),
             probes: Probes::default(),
@@ -449,7 +452,8 @@ impl Vcpu {
             _ => MmuIndex::Kernel,
         };
         let breakpoints = s.dr[7] & 0xFF != 0;
-        let careful = s.flags.system(flags::TF) || breakpoints;
+        // RF holds for one instruction: the run loop must see that one.
+        let careful = s.flags.system(flags::TF | flags::RF) || breakpoints;
         if breakpoints != self.watching {
             self.watching = breakpoints;
             self.tlb.flush();

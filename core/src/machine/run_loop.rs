@@ -173,13 +173,18 @@ impl Runner<'_, '_> {
             return self.raise(Exception::DB);
         }
         let stepping = self.cpu.flags.system(flags::TF);
+        let resumed = self.cpu.flags.system(flags::RF);
+        self.cpu.entered_handler = false;
         let result = self.cpu.step(self.env);
         self.drop_overwritten();
         match result {
             Err(e) => self.raise(e),
             Ok(()) => {
-                self.cpu.flags.set_system(flags::RF, false);
-                if stepping {
+                if resumed {
+                    self.cpu.flags.set_system(flags::RF, false);
+                    self.cpu.refresh();
+                }
+                if stepping && !self.cpu.entered_handler {
                     self.cpu.pending_debug |= DR6_BS;
                 }
                 if self.cpu.pending_debug != 0 {

@@ -62,6 +62,7 @@ pub fn deliver(cpu: &mut Vcpu, env: &mut Env<'_>, event: Event) -> Result<(), Ex
         legacy(cpu, env, event)?;
     }
     cpu.shadow = Shadow::None;
+    cpu.entered_handler = true;
     if event.vector == vector::DB {
         cpu.dr[7] &= !(1 << 13);
     }

@@ -51,6 +51,7 @@ pub fn syscall(cpu: &mut Vcpu) -> Result<(), Exception> {
     let selector = (cpu.msrs.star >> 32) as u16 & !3;
     let ss = stack32(selector.wrapping_add(8), 0);
     let next = cpu.rip();
+    cpu.entered_handler = true;
     if cpu.long_mode() {
         let target = if cpu.code_size == CodeSize::Bits64 { cpu.msrs.lstar } else { cpu.msrs.cstar };
         cpu.regs[RCX] = next;
