@@ -23,22 +23,28 @@ use native::Native;
 
 /// The opcodes whose first byte is `first`, as groups that differ only in ST(i): register forms
 /// of one reg field that behave alike are drawn from at random.
-fn groups(first: u8) -> Vec<Vec<[u8; 2]>> {
-    let mut groups: Vec<(Code, Vec<[u8; 2]>)> = Vec::new();
+fn groups(first: u8) -> Vec<Vec<Vec<u8>>> {
+    let mut groups: Vec<(Code, Vec<Vec<u8>>)> = Vec::new();
     // ModRM 01 + 8 n: memory at [rcx].
     let forms = (0..8u8).map(|n| n << 3 | 1).chain(0xC0..=0xFF);
-    for bytes in forms.map(|modrm| [first, modrm]) {
-        let i = Decoder::new(32, &bytes, DecoderOptions::AMD).decode();
+    let plain = forms.clone().map(|modrm| vec![first, modrm]);
+    // With the prefix only the forms that it changes: environments of 16 bits.
+    let prefixed = forms.map(|modrm| vec![0x66, first, modrm]).filter(|b| code(b) != code(&b[1..]));
+    for bytes in plain.chain(prefixed) {
         match groups.last_mut() {
-            _ if i.is_invalid() => {}
-            Some((code, forms)) if *code == i.code() => forms.push(bytes),
-            _ => groups.push((i.code(), vec![bytes])),
+            _ if code(&bytes) == Code::INVALID => {}
+            Some((last, forms)) if *last == code(&bytes) => forms.push(bytes),
+            _ => groups.push((code(&bytes), vec![bytes])),
         }
     }
     groups.into_iter().map(|(_, forms)| forms).collect()
 }
 
-fn disassemble(bytes: &[u8; 2]) -> String {
+fn code(bytes: &[u8]) -> Code {
+    Decoder::new(32, bytes, DecoderOptions::AMD).decode().code()
+}
+
+fn disassemble(bytes: &[u8]) -> String {
     let mut text = String::new();
     IntelFormatter::new().format(&Decoder::new(32, bytes, DecoderOptions::AMD).decode(), &mut text);
     text
@@ -55,14 +61,14 @@ fn check_opcodes(first: u8) {
     let (native, mut emulated) = (Native::new(), Emulated::new());
     let mut failures = Vec::new();
     for group in groups(first) {
-        let tolerance = Tolerance::of(Decoder::new(32, &group[0], DecoderOptions::AMD).decode().code());
+        let tolerance = Tolerance::of(code(&group[0]));
         let mut wrong = 0;
         let mut first_wrong = String::new();
         for _ in 0..cases {
-            let bytes = group[random.below(group.len())];
+            let bytes = &group[random.below(group.len())];
             let before = cases::state(&mut random, tolerance);
-            let expected = native.run(&bytes, &before);
-            let got = emulated.run(&bytes, &before);
+            let expected = native.run(bytes, &before);
+            let got = emulated.run(bytes, &before);
             if let Err(difference) = compare::compare(&expected, &got, tolerance) {
                 wrong += 1;
                 if first_wrong.is_empty() {
@@ -88,3 +94,34 @@ macro_rules! opcodes {
     )*};
 }
 opcodes! { opcode_d8 0xD8 opcode_d9 0xD9 opcode_da 0xDA opcode_db 0xDB opcode_dc 0xDC opcode_dd 0xDD opcode_de 0xDE opcode_df 0xDF }
+
+#[test]
+fn every_form_is_drawn() {
+    let codes: Vec<Code> = (0xD8..=0xDF).flat_map(groups).map(|forms| code(&forms[0])).collect();
+    for wanted in [Code::Fadd_m32fp, Code::Fnsave_m94byte, Code::Frstor_m108byte, Code::Fcomip_st0_sti] {
+        assert!(codes.contains(&wanted), "{wanted:?}");
+    }
+    // Every form of D8 to DF, both widths of the environments included.
+    assert_eq!(codes.len(), 148, "{codes:?}");
+}
+
+#[test]
+fn each_field_is_compared() {
+    let mut random = Random::new(1);
+    let state = cases::state(&mut random, Tolerance::Exact);
+    assert_eq!(compare::compare(&state, &state, Tolerance::Exact), Ok(()));
+    let differs = |change: fn(&mut cases::State), tolerance| {
+        let mut other = state.clone();
+        change(&mut other);
+        compare::compare(&state, &other, tolerance).is_err()
+    };
+    assert!(differs(|s| s.image[0] ^= 1, Tolerance::Ulp), "control");
+    assert!(differs(|s| s.image[4] ^= 1, Tolerance::Ulp), "status");
+    assert!(differs(|s| s.image[8] ^= 1, Tolerance::Ulp), "tags");
+    assert!(differs(|s| s.image[28] ^= 1, Tolerance::Exact), "ST(0)");
+    assert!(differs(|s| s.image[28] ^= 2, Tolerance::Ulp), "ST(0) by two units");
+    assert!(differs(|s| s.memory[11] ^= 1, Tolerance::Image(4)), "memory before the pointers");
+    assert!(differs(|s| s.memory[26] ^= 1, Tolerance::Image(4)), "memory after the pointers");
+    assert!(differs(|s| s.rax ^= 1, Tolerance::Ulp), "RAX");
+    assert!(differs(|s| s.flags ^= 1, Tolerance::Ulp), "flags");
+}

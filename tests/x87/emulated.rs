@@ -5,7 +5,7 @@ use dejavm_core::cpu::decode_cache::decode_one;
 use dejavm_core::cpu::state::{CodeSize, RCX, attr, cr0, seg};
 use dejavm_core::cpu::{Clock, Entropy, Env, Insn, Vcpu};
 use dejavm_core::mem::{IoBus, Memory};
-use dejavm_core::types::{Gpa, VcpuId, VirtualNs};
+use dejavm_core::types::{Exception, Gpa, VcpuId, VirtualNs};
 use std::collections::HashMap;
 
 /// No instruction of the x87 unit reaches a device.
@@ -39,9 +39,9 @@ impl IoBus for NoDevices {
 }
 
 pub struct Emulated {
-    cpu: Vcpu,
-    mem: Memory,
-    decoded: HashMap<[u8; 2], Insn>,
+    pub cpu: Vcpu,
+    pub mem: Memory,
+    decoded: HashMap<Vec<u8>, Insn>,
 }
 
 const IMAGE_IN: u64 = 0x1000;
@@ -63,7 +63,7 @@ impl Emulated {
         Self { cpu, mem: Memory::new(1 << 21).expect("memory"), decoded: HashMap::new() }
     }
 
-    pub fn run(&mut self, bytes: &[u8; 2], before: &State) -> State {
+    pub fn run(&mut self, bytes: &[u8], before: &State) -> State {
         self.mem.write_bytes(Gpa(IMAGE_IN), &before.image);
         self.mem.write_bytes(Gpa(OPERAND), &before.memory);
         self.cpu.state.regs[0] = before.rax;
@@ -79,16 +79,20 @@ impl Emulated {
         after
     }
 
-    fn execute(&mut self, bytes: &[u8; 2], rcx: u64) {
+    fn execute(&mut self, bytes: &[u8], rcx: u64) {
+        self.cpu.state.regs[RCX] = rcx;
+        assert_eq!(self.attempt(bytes), Ok(()), "{bytes:02x?}");
+    }
+
+    /// Executes an instruction, whose exception is the result.
+    pub fn attempt(&mut self, bytes: &[u8]) -> Result<(), Exception> {
         let insn = *self
             .decoded
-            .entry(*bytes)
-            .or_insert_with(|| decode_one(bytes, CodeSize::Bits32).expect("two bytes are enough"));
-        self.cpu.state.regs[RCX] = rcx;
+            .entry(bytes.to_vec())
+            .or_insert_with(|| decode_one(bytes, CodeSize::Bits32).expect("a whole instruction"));
         let (mut clock, mut entropy) = (Clock::default(), Entropy::default());
         let mut env =
             Env { mem: &mut self.mem, io: &mut NoDevices, clock: &mut clock, entropy: &mut entropy };
-        let result = self.cpu.execute(&mut env, &insn);
-        assert_eq!(result, Ok(()), "{bytes:02x?}");
+        self.cpu.execute(&mut env, &insn)
     }
 }

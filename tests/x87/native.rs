@@ -23,7 +23,7 @@ impl Native {
     }
 
     /// Executes an instruction whose only memory operand is at [rcx].
-    pub fn run(&self, bytes: &[u8; 2], before: &State) -> State {
+    pub fn run(&self, bytes: &[u8], before: &State) -> State {
         let code = [&LOAD[..], bytes, &STORE].concat();
         let mut after = before.clone();
         let mut flags = before.flags | 2;

@@ -2,7 +2,7 @@
 
 use super::f80::{BIAS, Class, F80, Num};
 use super::f80_constants::{LN_2, TWO_OVER_LN_2};
-use super::f80_context::{Context, PE, ZE};
+use super::f80_context::{Context, PE, UE, ZE};
 use super::f80_wide::{FIXED_ONE, Wide, mul_high};
 use std::cmp::Ordering;
 
@@ -80,14 +80,16 @@ pub fn y_log2_x(ctx: &mut Context, y: Num, x: Num) -> F80 {
     times_log(ctx, &y, log2(&x))
 }
 
-/// y times a logarithm, rounded. The hardware raises PE for exact results too.
+/// y times a logarithm, rounded. The hardware takes exact results for inexact: PE, and UE of a
+/// denormal one.
 fn times_log(ctx: &mut Context, y: &Num, log: Log2) -> F80 {
     match log {
         Log2::Irrational(l) => l.mul(Wide::from_num(y)).round(ctx),
         Log2::Integer(k) => {
-            ctx.raise(PE);
             let product = Wide::from_num(y).mul(Wide::from_integer(k < 0, k.unsigned_abs().into(), 0));
-            product.round_exact(ctx)
+            let result = product.round_exact(ctx);
+            ctx.raise(if result.exponent() == 0 { PE | UE } else { PE });
+            result
         }
     }
 }
