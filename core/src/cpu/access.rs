@@ -16,8 +16,8 @@ impl Vcpu {
     #[inline(always)]
     pub fn effective_address(&self, insn: &Insn) -> u64 {
         let regs = &self.state.regs;
-        let index = regs[insn.index as usize % 18] << insn.scale;
-        regs[insn.base as usize % 18].wrapping_add(index).wrapping_add(insn.disp) & insn.addr_mask
+        let index = regs[insn.index as usize] << insn.scale;
+        regs[insn.base as usize].wrapping_add(index).wrapping_add(insn.disp) & insn.addr_mask
     }
 
     /// The linear address of the memory operand, checked for an access of `size` bytes.
@@ -46,7 +46,7 @@ impl Vcpu {
         if insn.has(insn_flags::SEG_CHECK) {
             self.segment_check(segment, ea, size, write)
         } else {
-            Ok(ea.wrapping_add(self.state.segs[segment % 7].base))
+            Ok(ea.wrapping_add(self.state.segs[segment].base))
         }
     }
 
