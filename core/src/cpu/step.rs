@@ -1,15 +1,18 @@
 //! One instruction, fetched and decoded on the spot: the careful way, for instructions that
 //! cross pages, single-stepping, and tests of instructions.
 
+use super::access::canonical;
 use super::decode_cache::decode_one;
 use super::env::Env;
-use super::insn::{Exec, Insn};
-use super::state::{CodeSize, Vcpu, seg};
+use super::insn::{Exec, Insn, SEG_FLAT, insn_flags};
+use super::state::{CodeSize, RBP, RSP, Vcpu, seg};
 use crate::mem::AccessKind;
 use crate::types::{Exception, PAGE_OFFSET_MASK, PAGE_SIZE};
 
 /// The longest instruction, in bytes.
 pub const MAX_INSN_BYTES: usize = 15;
+/// The longest memory operand that has no alignment of its own, in bytes.
+const LONGEST_SCALAR: u64 = 16;
 
 impl Vcpu {
     /// The linear address of the next instruction.
@@ -33,7 +36,7 @@ impl Vcpu {
     /// #PF or #GP of the fetch.
     pub fn fetch(&mut self, env: &mut Env<'_>) -> Result<Insn, Exception> {
         let va = self.fetch_address()?;
-        if self.code_size == CodeSize::Bits64 && !super::access::canonical(va) {
+        if self.code_size == CodeSize::Bits64 && !canonical(va) {
             return Err(Exception::GP0);
         }
         let first = self.translate(env, va, AccessKind::Execute, self.mmu)?;
@@ -70,10 +73,26 @@ impl Vcpu {
         let start = self.rip();
         self.set_rip(start.wrapping_add(u64::from(insn.len)));
         let result = (insn.exec)(self, env, insn);
-        if result.is_err() {
+        if let Err(e) = result {
             self.set_rip(start);
+            return Err(self.fault_of_segment(insn, e));
         }
-        result
+        Ok(())
+    }
+
+    /// In 64-bit mode the stack segment shows in one place only: a non-canonical address with
+    /// RSP or RBP as its base raises #SS(0) where any other raises #GP(0) (APM vol. 2, 8.2.13).
+    #[cold]
+    fn fault_of_segment(&self, insn: &Insn, e: Exception) -> Exception {
+        let on_stack = insn.has(insn_flags::MODE64)
+            && insn.seg == SEG_FLAT
+            && matches!(usize::from(insn.base), RSP | RBP);
+        if e != Exception::GP0 || !on_stack {
+            return e;
+        }
+        let ea = self.effective_address(insn);
+        let reaches_out = !canonical(ea) || !canonical(ea.wrapping_add(LONGEST_SCALAR - 1));
+        if reaches_out { Exception::SS0 } else { e }
     }
 }
 

@@ -56,6 +56,13 @@ fn extend_mem<const SIGNED: bool, S: Operand, D: Operand>(
     Ok(())
 }
 
+/// MOVSXD with 16 bits to go: the operand in memory has 32 all the same (Zen 4).
+fn movsxd_16_mem(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
+    let v = cpu.load_operand::<u32>(env, insn)?.widen();
+    u16::set(cpu, insn.r[0], v);
+    Ok(())
+}
+
 fn xchg_reg_reg<T: Operand>(cpu: &mut Vcpu, _: &mut Env<'_>, insn: &Insn) -> Exec {
     let (a, b) = (T::get(cpu, insn.r[0]), T::get(cpu, insn.r[1]));
     T::set(cpu, insn.r[0], b);
@@ -149,6 +156,9 @@ fn mov(i: &Instruction) -> Option<Handler> {
 fn extend<const SIGNED: bool>(i: &Instruction) -> Option<Handler> {
     let bytes = width(i);
     let from_memory = shape(i)? == Shape::RegMem;
+    if i.mnemonic() == Mnemonic::Movsxd && bytes == 2 {
+        return Some(if from_memory { movsxd_16_mem } else { mov_reg_reg::<u16> });
+    }
     Some(match (width_of(i, 1), from_memory) {
         (1, false) => by_wide_width!(bytes, extend_reg, SIGNED, u8),
         (2, false) => by_wide_width!(bytes, extend_reg, SIGNED, u16),

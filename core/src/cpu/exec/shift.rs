@@ -163,13 +163,12 @@ fn double_shift<const LEFT: bool, T: Operand>(flags: &mut Flags, a: u64, b: u64,
         flags.set_result::<T>(r, false, !LEFT && top_bits_differ::<T>(r), true);
         return r;
     }
-    let (a, b) = (u128::from(a), u128::from(b));
     let (r, cf) = if LEFT {
-        let whole = (a << bits | b) << n;
-        ((whole >> bits) as u64 & T::MASK, whole >> (2 * bits - 1) >> 1 & 1 != 0)
+        let whole = u128::from(a) << bits | u128::from(b);
+        ((whole >> (bits - n)) as u64 & T::MASK, a >> (bits - n) & 1 != 0)
     } else {
-        let whole = b << bits | a;
-        ((whole >> n) as u64 & T::MASK, whole >> (n - 1) & 1 != 0)
+        let whole = u128::from(b) << bits | u128::from(a);
+        ((whole >> n) as u64 & T::MASK, a >> (n - 1) & 1 != 0)
     };
     let of = if LEFT { msb::<T>(r) != cf } else { top_bits_differ::<T>(r) };
     flags.set_result::<T>(r, cf, of, true);

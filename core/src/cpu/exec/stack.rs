@@ -52,10 +52,16 @@ pub(super) fn set_stack_pointer<const LONG: bool>(cpu: &mut Vcpu, sp: u64) {
 #[inline(always)]
 pub(super) fn push<const LONG: bool, T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, v: u64) -> Exec {
     let sp = cpu.state.regs[RSP].wrapping_sub(T::SIZE as u64) & stack_mask::<LONG>(cpu);
-    let va = stack_linear::<LONG>(cpu, sp, T::SIZE, true)?;
-    cpu.store(env, va, T::narrow(v)).map_err(stack_fault)?;
+    store_at::<LONG, T>(cpu, env, sp, v)?;
     set_stack_pointer::<LONG>(cpu, sp);
     Ok(())
+}
+
+/// Stores a value of width T at stack offset `sp`.
+#[inline(always)]
+fn store_at<const LONG: bool, T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, sp: u64, v: u64) -> Exec {
+    let va = stack_linear::<LONG>(cpu, sp, T::SIZE, true)?;
+    cpu.store(env, va, T::narrow(v)).map_err(stack_fault)
 }
 
 /// The value of width T at the top of the stack, without popping it.
@@ -188,33 +194,28 @@ fn popf<const LONG: bool, T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, _: &Ins
     Ok(())
 }
 
-/// SDM vol. 2, ENTER. Frame pointers of outer levels are copied from the old frame.
+/// SDM vol. 2, ENTER: the old frame pointer, those of the outer levels copied from the old
+/// frame, the new one; then room for variables, of which the last must be writable. What was
+/// pushed before a fault stays in memory, below the stack pointer, as on Zen 4.
 fn enter<const LONG: bool, T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
     let level = u64::from(insn.imm2 & 31);
     let mask = stack_mask::<LONG>(cpu);
     let size = T::SIZE as u64;
-    let (sp, bp) = (cpu.state.regs[RSP], cpu.state.regs[RBP]);
-    let frame = sp.wrapping_sub(size) & mask;
-    let mut stores = [(0, 0); 33];
-    stores[0] = (frame, bp);
-    for n in 1..level {
-        let source = bp.wrapping_sub(n * size) & mask;
-        stores[n as usize] = (frame.wrapping_sub(n * size) & mask, load_at::<LONG, T>(cpu, env, source)?);
+    let old_frame = cpu.state.regs[RBP];
+    let frame = cpu.state.regs[RSP].wrapping_sub(size) & mask;
+    store_at::<LONG, T>(cpu, env, frame, old_frame)?;
+    for n in 1..=level {
+        let v = if n == level {
+            frame
+        } else {
+            load_at::<LONG, T>(cpu, env, old_frame.wrapping_sub(n * size) & mask)?
+        };
+        store_at::<LONG, T>(cpu, env, frame.wrapping_sub(n * size) & mask, v)?;
     }
-    if level > 0 {
-        stores[level as usize] = (frame.wrapping_sub(level * size) & mask, frame);
-    }
-    let stores = &stores[..=level as usize];
-    let new_sp = frame.wrapping_sub(level * size).wrapping_sub(insn.imm & 0xFFFF) & mask;
-    for &(offset, _) in stores.iter().chain([&(new_sp, 0)]) {
-        let va = stack_linear::<LONG>(cpu, offset, T::SIZE, true)?;
-        cpu.probe(env, va, T::SIZE, AccessKind::Write).map_err(stack_fault)?;
-    }
-    for &(offset, v) in stores {
-        let va = stack_linear::<LONG>(cpu, offset, T::SIZE, true)?;
-        cpu.store(env, va, T::narrow(v))?;
-    }
-    set_stack_pointer::<LONG>(cpu, new_sp);
+    let sp = frame.wrapping_sub(level * size).wrapping_sub(insn.imm & 0xFFFF) & mask;
+    let last = stack_linear::<LONG>(cpu, sp, T::SIZE, true)?;
+    cpu.probe(env, last, T::SIZE, AccessKind::Write).map_err(stack_fault)?;
+    set_stack_pointer::<LONG>(cpu, sp);
     T::set(cpu, RBP as u8, frame);
     Ok(())
 }

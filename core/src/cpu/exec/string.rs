@@ -105,8 +105,9 @@ impl StringOp for Cmps {
     const COMPARES: bool = true;
     #[inline(always)]
     fn one<T: Operand, A: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
-        let a = load_source::<T, A>(cpu, env, insn)?;
+        // In this order as on Zen 4: it shows if both fault.
         let b = load_destination::<T, A>(cpu, env, insn)?;
+        let a = load_source::<T, A>(cpu, env, insn)?;
         cpu.state.flags.set_sub::<T>(a, b, a.wrapping_sub(b));
         let stride = stride::<T>(cpu);
         advance::<A>(cpu, RSI, stride);
