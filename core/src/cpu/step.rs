@@ -8,6 +8,7 @@ use super::insn::{Exec, Insn, SEG_FLAT, insn_flags};
 use super::state::{CodeSize, RBP, RSP, Vcpu, seg};
 use crate::mem::AccessKind;
 use crate::types::{Exception, PAGE_OFFSET_MASK, PAGE_SIZE};
+use iced_x86::Code;
 
 /// The longest instruction, in bytes.
 pub const MAX_INSN_BYTES: usize = 15;
@@ -75,22 +76,25 @@ impl Vcpu {
         let result = (insn.exec)(self, env, insn);
         if let Err(e) = result {
             self.set_rip(start);
-            return Err(self.fault_of_segment(insn, e));
+            return Err(self.fault_of_segment(insn, self.effective_address(insn), e));
         }
         Ok(())
     }
 
     /// In 64-bit mode the stack segment shows in one place only: a non-canonical address with
     /// RSP or RBP as its base raises #SS(0) where any other raises #GP(0) (APM vol. 2, 8.2.13).
+    /// `ea` is the effective address that `e` came of.
     #[cold]
-    fn fault_of_segment(&self, insn: &Insn, e: Exception) -> Exception {
+    pub(super) fn fault_of_segment(&self, insn: &Insn, ea: u64, e: Exception) -> Exception {
         let on_stack = insn.has(insn_flags::MODE64)
             && insn.seg == SEG_FLAT
             && matches!(usize::from(insn.base), RSP | RBP);
         if e != Exception::GP0 || !on_stack {
             return e;
         }
-        let ea = self.effective_address(insn);
+        if insn.code == Code::Cmpxchg16b_m128 && ea % LONGEST_SCALAR != 0 {
+            return e;
+        }
         let reaches_out = !canonical(ea) || !canonical(ea.wrapping_add(LONGEST_SCALAR - 1));
         if reaches_out { Exception::SS0 } else { e }
     }

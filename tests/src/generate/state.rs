@@ -151,8 +151,8 @@ fn shape_address(i: &Instruction, kind: OpKind, r: &mut Registers, rng: &mut Rng
     let size = (i.memory_size().size() as u64).max(1);
     let mut target = target(size, rng);
     match i.memory_segment() {
-        Register::FS => target = target.wrapping_sub(r.fs_base),
-        Register::GS => target = target.wrapping_sub(r.gs_base),
+        Register::FS => target = below_base(target, r.fs_base),
+        Register::GS => target = below_base(target, r.gs_base),
         _ => {}
     }
     match kind {
@@ -163,6 +163,14 @@ fn shape_address(i: &Instruction, kind: OpKind, r: &mut Registers, rng: &mut Rng
         OpKind::Memory => solve(i, target, r, rng),
         _ => {}
     }
+}
+
+/// The effective address that reaches `target` from a segment base. It is canonical itself:
+/// AMD raises #GP for one that is not, even where the sum would be, and the virtual CPU looks
+/// at the sum alone.
+fn below_base(target: u64, base: u64) -> u64 {
+    let ea = target.wrapping_sub(base);
+    if (1 << 47..u64::MAX << 47).contains(&ea) { WINDOW.wrapping_sub(base) } else { ea }
 }
 
 /// The low half given, the high half random: for 32-bit addresses.

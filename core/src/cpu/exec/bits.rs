@@ -55,7 +55,8 @@ fn bt_mem<const OP: u8, const IMM: bool, T: Operand>(cpu: &mut Vcpu, env: &mut E
     }
     let bit = 1u64 << (number % u64::from(T::BITS));
     let va = cpu.linear_at(insn, insn.seg as usize, ea, T::SIZE, OP != TEST)?;
-    let v = if OP == TEST { cpu.load::<T>(env, va)? } else { cpu.load_for_write::<T>(env, va)? }.widen();
+    let loaded = if OP == TEST { cpu.load::<T>(env, va) } else { cpu.load_for_write::<T>(env, va) };
+    let v = loaded.map_err(|e| cpu.fault_of_segment(insn, ea, e))?.widen();
     if OP != TEST {
         cpu.store(env, va, T::narrow(change::<OP>(v, bit)))?;
     }

@@ -6,7 +6,7 @@
 
 use super::form::{by_condition, condition, is_long};
 use super::operand::Operand;
-use super::stack::{push, release, top};
+use super::stack::{check_push, push, release, top};
 use crate::cpu::access::canonical;
 use crate::cpu::env::Env;
 use crate::cpu::insn::{Exec, Handler, Insn};
@@ -63,7 +63,11 @@ fn call_rel<const LONG: bool, T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, ins
 
 fn call_indirect<const LONG: bool, T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
     let target = cpu.operand::<T>(env, insn, 0)?;
-    let target = check_target::<LONG, T>(cpu, target)?;
+    let target = match check_target::<LONG, T>(cpu, target) {
+        Ok(target) => target,
+        // Zen 4 looks at the stack before the target.
+        Err(e) => return Err(check_push::<LONG, T>(cpu, env).err().unwrap_or(e)),
+    };
     let back = cpu.rip();
     push::<LONG, T>(cpu, env, back)?;
     cpu.set_rip(target);

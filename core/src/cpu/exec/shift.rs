@@ -170,7 +170,12 @@ fn double_shift<const LEFT: bool, T: Operand>(flags: &mut Flags, a: u64, b: u64,
         let whole = u128::from(b) << bits | u128::from(a);
         ((whole >> n) as u64 & T::MASK, a >> (n - 1) & 1 != 0)
     };
-    let of = if LEFT { msb::<T>(r) != cf } else { top_bits_differ::<T>(r) };
+    // A 16-bit count of 16 replaces the destination, and OF is CF then (Zen 4).
+    let of = match (LEFT, n == bits) {
+        (true, true) => cf,
+        (true, false) => msb::<T>(r) != cf,
+        (false, _) => top_bits_differ::<T>(r),
+    };
     flags.set_result::<T>(r, cf, of, true);
     r
 }

@@ -57,6 +57,14 @@ pub(super) fn push<const LONG: bool, T: Operand>(cpu: &mut Vcpu, env: &mut Env<'
     Ok(())
 }
 
+/// Whether a value of width T could be pushed.
+#[cold]
+pub(super) fn check_push<const LONG: bool, T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>) -> Exec {
+    let sp = cpu.state.regs[RSP].wrapping_sub(T::SIZE as u64) & stack_mask::<LONG>(cpu);
+    let va = stack_linear::<LONG>(cpu, sp, T::SIZE, true)?;
+    cpu.probe(env, va, T::SIZE, AccessKind::Write).map_err(stack_fault)
+}
+
 /// Stores a value of width T at stack offset `sp`.
 #[inline(always)]
 fn store_at<const LONG: bool, T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, sp: u64, v: u64) -> Exec {

@@ -105,9 +105,16 @@ impl StringOp for Cmps {
     const COMPARES: bool = true;
     #[inline(always)]
     fn one<T: Operand, A: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
-        // In this order as on Zen 4: it shows if both fault.
-        let b = load_destination::<T, A>(cpu, env, insn)?;
-        let a = load_source::<T, A>(cpu, env, insn)?;
+        // The order shows if both fault: Zen 4 looks at the destination first, but for REPE CMPSB.
+        let source_first = T::SIZE == 1 && insn.has(insn_flags::REP);
+        let (a, b);
+        if source_first {
+            a = load_source::<T, A>(cpu, env, insn)?;
+            b = load_destination::<T, A>(cpu, env, insn)?;
+        } else {
+            b = load_destination::<T, A>(cpu, env, insn)?;
+            a = load_source::<T, A>(cpu, env, insn)?;
+        }
         cpu.state.flags.set_sub::<T>(a, b, a.wrapping_sub(b));
         let stride = stride::<T>(cpu);
         advance::<A>(cpu, RSI, stride);
