@@ -10,3 +10,4 @@ pub mod machine;
 pub mod mem;
 pub mod softfloat;
 pub mod types;
+pub mod vcpu;

@@ -154,7 +154,7 @@ impl Machine {
 
     /// How many bytes a UART takes now.
     pub fn serial_room(&self, port: u8) -> usize {
-        self.board.serial_room(port)
+        self.board.serial_room(usize::from(port))
     }
 
     /// Switches a probe on or off, on one vCPU or on all.

@@ -8,6 +8,7 @@ pub mod acpi_tables;
 mod interrupts;
 pub mod layout;
 mod mmio;
+mod parts;
 mod ports;
 #[cfg(test)]
 mod tests;
