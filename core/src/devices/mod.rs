@@ -7,10 +7,14 @@
 
 pub mod acpi_pm;
 pub mod apic_message;
+pub mod hpet;
+pub mod i8042;
 pub mod ioapic;
 pub mod lapic;
 pub mod oscillator;
+pub mod pci_host;
 pub mod pic_8259;
 pub mod pit_8254;
+pub mod rtc_cmos;
 pub mod system_ports;
 pub mod uart_16550;

@@ -5,24 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a write to one of these ports asks of the board.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SystemAction {
-    /// Nothing further.
-    None,
-    /// Reset the machine.
-    Reset,
-    /// Switch the machine off.
-    PowerOff,
-    /// Set GATE 2 of the 8254.
-    Gate2(bool),
-    /// A byte for the debug console.
-    Console(u8),
-}
-
-/// What the debug console reads as, so that a guest can tell that it is there.
-pub const CONSOLE_ID: u8 = 0xE9;
-
 /// The glue registers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SystemPorts {
@@ -53,10 +35,10 @@ impl SystemPorts {
         self.port_b | u8::from(gate2) | u8::from(self.refresh) << 4 | u8::from(out2) << 5
     }
 
-    /// Writes port 61h.
-    pub fn write_61(&mut self, value: u8) -> SystemAction {
+    /// Writes port 61h; gives the level of GATE 2 of the 8254.
+    pub fn write_61(&mut self, value: u8) -> bool {
         self.port_b = value & 0x0E;
-        SystemAction::Gate2(value & 1 != 0)
+        value & 1 != 0
     }
 
     /// Reads port 92h.
@@ -64,11 +46,12 @@ impl SystemPorts {
         self.port_92
     }
 
-    /// Writes port 92h. A20 is never masked in this machine; the bit is kept for those who ask.
-    pub fn write_92(&mut self, value: u8) -> SystemAction {
+    /// Writes port 92h; true if it resets. A20 is never masked in this machine; the bit is
+    /// kept for those who ask.
+    pub fn write_92(&mut self, value: u8) -> bool {
         let reset = value & FAST_RESET & !self.port_92 != 0;
         self.port_92 = value & (A20 | FAST_RESET);
-        if reset { SystemAction::Reset } else { SystemAction::None }
+        reset
     }
 
     /// Reads port CF9h.
@@ -76,11 +59,11 @@ impl SystemPorts {
         self.reset_control
     }
 
-    /// Writes port CF9h: RST_CPU going from 0 to 1 resets, softly or hard alike.
-    pub fn write_cf9(&mut self, value: u8) -> SystemAction {
+    /// Writes port CF9h; true if it resets: RST_CPU goes from 0 to 1, softly or hard alike.
+    pub fn write_cf9(&mut self, value: u8) -> bool {
         let reset = value & CF9_RESET_CPU & !self.reset_control != 0;
         self.reset_control = value & (CF9_FULL | CF9_RESET_CPU);
-        if reset { SystemAction::Reset } else { SystemAction::None }
+        reset
     }
 
     /// Reads port 80h.
@@ -101,9 +84,9 @@ mod tests {
     #[test]
     fn reset_control_wants_an_edge() {
         let mut p = SystemPorts::default();
-        assert_eq!(p.write_cf9(2), SystemAction::None);
-        assert_eq!(p.write_cf9(6), SystemAction::Reset);
-        assert_eq!(p.write_cf9(6), SystemAction::None);
+        assert!(!p.write_cf9(2));
+        assert!(p.write_cf9(6));
+        assert!(!p.write_cf9(6));
         assert_eq!(p.read_cf9(), 6);
     }
 
@@ -111,14 +94,14 @@ mod tests {
     fn fast_reset_and_a20() {
         let mut p = SystemPorts::default();
         assert_eq!(p.read_92(), 2);
-        assert_eq!(p.write_92(0), SystemAction::None);
-        assert_eq!(p.write_92(3), SystemAction::Reset);
+        assert!(!p.write_92(0));
+        assert!(p.write_92(3));
     }
 
     #[test]
     fn port_b_shows_the_counter_and_toggles_refresh() {
         let mut p = SystemPorts::default();
-        assert_eq!(p.write_61(0xFF), SystemAction::Gate2(true));
+        assert!(p.write_61(0xFF));
         assert_eq!(p.read_61(true, true), 0x3F);
         assert_eq!(p.read_61(false, false), 0x0E);
     }

@@ -4,9 +4,10 @@
 //! ISA IRQ n goes to the 8259 and to I/O APIC pin n, but IRQ 0 to pin 2. The 8259's INTR goes
 //! to LINT0 of the bootstrap processor and to I/O APIC pin 0 (MP specification 1.4, 3.6.2).
 
-use super::layout::{PIC_GSI, SCI_IRQ, TIMER_GSI, TIMER_IRQ, UART_IRQS};
+use super::layout::{KEYBOARD_IRQ, PIC_GSI, RTC_IRQ, SCI_IRQ, TIMER_GSI, TIMER_IRQ, UART_IRQS};
 use super::{Board, VcpuSignals};
 use crate::devices::apic_message::{ApicMessage, DeliveryMode, Destination};
+use crate::devices::hpet::{self, Output};
 use crate::devices::lapic::LapicAction;
 use crate::types::{VcpuId, VirtualNs};
 
@@ -50,9 +51,22 @@ impl Board {
         self.state.lapics[vcpu].take_signals()
     }
 
-    /// Brings the interrupt lines in step with the chips that drive them.
+    /// Brings the interrupt lines in step with the chips that drive them. An edge that the
+    /// HPET made is shown as a fall before the rise.
     pub(super) fn update_lines(&mut self) {
-        let lines = self.isa_lines();
+        let edges = self.state.hpet.take_edges();
+        if edges != 0 {
+            self.drive_lines(edges);
+        }
+        self.drive_lines(0);
+        let intr = self.state.pic.intr();
+        self.state.lapics[0].set_lint(0, intr);
+        self.set_gsi(PIC_GSI, intr);
+    }
+
+    /// Drives every line, with the HPET's comparators in `fallen` low.
+    fn drive_lines(&mut self, fallen: u8) {
+        let (lines, pins) = self.levels(fallen);
         let changed = lines ^ self.state.isa_lines;
         self.state.isa_lines = lines;
         for irq in (0..16).filter(|irq| changed & 1 << irq != 0) {
@@ -61,20 +75,34 @@ impl Board {
             let pin = if irq == TIMER_IRQ { TIMER_GSI } else { irq.into() };
             self.set_gsi(pin, level);
         }
-        let intr = self.state.pic.intr();
-        self.state.lapics[0].set_lint(0, intr);
-        self.set_gsi(PIC_GSI, intr);
+        let changed = pins ^ self.state.hpet_pins;
+        self.state.hpet_pins = pins;
+        for pin in (0..32).filter(|pin| changed & 1 << pin != 0) {
+            self.set_gsi(pin, pins & 1 << pin != 0);
+        }
     }
 
-    fn isa_lines(&self) -> u16 {
-        let mut lines = 0;
+    /// The levels that the chips drive: ISA lines, and I/O APIC pins of the HPET.
+    fn levels(&self, fallen: u8) -> (u16, u32) {
+        let s = &self.state;
+        let (mut lines, mut pins) = (0, 0);
         let mut drive = |irq: u8, level: bool| lines |= u16::from(level) << irq;
-        drive(TIMER_IRQ, self.state.pit.out(0));
-        drive(SCI_IRQ, self.state.acpi_pm.sci());
-        for (uart, irq) in self.state.uarts.iter().zip(UART_IRQS) {
+        if !s.hpet.legacy() {
+            drive(TIMER_IRQ, s.pit.out(0));
+            drive(RTC_IRQ, s.rtc.irq());
+        }
+        drive(KEYBOARD_IRQ, s.i8042.irq());
+        drive(SCI_IRQ, s.acpi_pm.sci());
+        for (uart, irq) in s.uarts.iter().zip(UART_IRQS) {
             drive(irq, uart.irq());
         }
-        lines
+        for n in (0..hpet::TIMERS).filter(|&n| fallen & 1 << n == 0 && s.hpet.level(n)) {
+            match s.hpet.output(n) {
+                Output::Isa(irq) => drive(irq, true),
+                Output::Gsi(pin) => pins |= 1 << pin,
+            }
+        }
+        (lines, pins)
     }
 
     fn set_gsi(&mut self, pin: usize, level: bool) {

@@ -1,7 +1,7 @@
 //! The memory-mapped side of the address decoder, and the local APICs' MSRs.
 
 use super::Board;
-use super::layout::{CHIP_BYTES, IOAPIC_BASE};
+use super::layout::{CHIP_BYTES, ECAM_BASE, ECAM_BYTES, HPET_BASE, IOAPIC_BASE};
 use crate::mem::IoBus;
 use crate::types::{Gpa, VcpuId, VirtualNs};
 
@@ -9,6 +9,8 @@ use crate::types::{Gpa, VcpuId, VirtualNs};
 enum Target {
     Lapic(u64),
     IoApic(u64),
+    Hpet(u64),
+    Ecam(u64),
     Nobody,
 }
 
@@ -19,6 +21,10 @@ impl Board {
             Target::Lapic(gpa.0 & 0xFFF)
         } else if let Some(offset) = within(IOAPIC_BASE, CHIP_BYTES) {
             Target::IoApic(offset)
+        } else if let Some(offset) = within(HPET_BASE, CHIP_BYTES) {
+            Target::Hpet(offset)
+        } else if let Some(offset) = within(ECAM_BASE, ECAM_BYTES) {
+            Target::Ecam(offset)
         } else {
             Target::Nobody
         }
@@ -55,13 +61,17 @@ impl IoBus for Board {
         let value = match self.decode(vcpu, gpa) {
             Target::Lapic(offset) => part(self.state.lapics[vcpu].read(now, offset & !0xF), offset, size),
             Target::IoApic(offset) => part(self.state.ioapic.read(offset & !0xF), offset, size),
+            Target::Hpet(offset) => self.state.hpet.read(now, offset, size),
+            Target::Ecam(offset) => {
+                (0..u64::from(size)).map(|k| u64::from(self.state.pci.read_ecam(offset + k)) << (8 * k)).sum()
+            }
             Target::Nobody => ones(size),
         };
         self.settle();
         value
     }
 
-    fn mmio_write(&mut self, vcpu: VcpuId, now: VirtualNs, gpa: Gpa, _size: u8, value: u64) {
+    fn mmio_write(&mut self, vcpu: VcpuId, now: VirtualNs, gpa: Gpa, size: u8, value: u64) {
         self.advance(now);
         match self.decode(vcpu, gpa) {
             // Registers are written as a whole, at their first byte (SDM vol. 3, 11.4.1).
@@ -74,7 +84,8 @@ impl IoBus for Board {
                 let messages = self.state.ioapic.write(offset, value as u32);
                 self.deliver_all(&messages);
             }
-            Target::Lapic(_) | Target::IoApic(_) | Target::Nobody => {}
+            Target::Hpet(offset) => self.state.hpet.write(now, offset, size, value),
+            Target::Lapic(_) | Target::IoApic(_) | Target::Ecam(_) | Target::Nobody => {}
         }
         self.settle();
     }

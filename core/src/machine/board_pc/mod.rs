@@ -15,11 +15,15 @@ mod tests;
 
 use crate::boundary::{Inbound, MachineConfig, Outbound, ResetCause};
 use crate::devices::acpi_pm::AcpiPm;
+use crate::devices::hpet::Hpet;
+use crate::devices::i8042::I8042;
 use crate::devices::ioapic::IoApic;
 use crate::devices::lapic::Lapic;
 pub use crate::devices::lapic::VcpuSignals;
+use crate::devices::pci_host::PciHost;
 use crate::devices::pic_8259::PicPair;
 use crate::devices::pit_8254::Pit8254;
+use crate::devices::rtc_cmos::RtcCmos;
 use crate::devices::system_ports::SystemPorts;
 use crate::devices::uart_16550::Uart16550;
 use crate::types::{VcpuId, VirtualNs};
@@ -29,18 +33,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoardState {
     pit: Pit8254,
+    rtc: RtcCmos,
+    hpet: Hpet,
+    i8042: I8042,
     uarts: [Uart16550; 2],
     acpi_pm: AcpiPm,
     system: SystemPorts,
+    pci: PciHost,
     pic: PicPair,
     ioapic: IoApic,
     lapics: Vec<Lapic>,
     /// The levels of the ISA interrupt lines, bit n for IRQ n.
     isa_lines: u16,
+    /// The levels of the I/O APIC pins that the HPET drives itself, bit n for pin n.
+    hpet_pins: u32,
 }
 
 impl BoardState {
-    fn new(config: &MachineConfig, now: VirtualNs) -> Self {
+    fn new(config: &MachineConfig, rtc: RtcCmos, now: VirtualNs) -> Self {
         let mut lapics: Vec<Lapic> = (0..config.vcpus as VcpuId).map(Lapic::new).collect();
         if let Some(bsp) = lapics.first_mut() {
             bsp.enter_virtual_wire_mode();
@@ -51,18 +61,29 @@ impl BoardState {
         pic.write(0xA1, 0xFF);
         Self {
             pit: Pit8254::default(),
+            rtc,
+            hpet: Hpet::default(),
+            i8042: I8042::default(),
             uarts: Default::default(),
             acpi_pm: AcpiPm::new(now),
             system: SystemPorts::default(),
+            pci: PciHost::default(),
             pic,
             ioapic: IoApic::default(),
             lapics,
             isa_lines: 0,
+            hpet_pins: 0,
         }
     }
 
     fn next_deadline(&self) -> VirtualNs {
-        let chips = [self.pit.next_deadline(), self.acpi_pm.next_deadline()];
+        let chips = [
+            self.pit.next_deadline(),
+            self.rtc.next_deadline(),
+            self.hpet.next_deadline(),
+            self.i8042.next_deadline(),
+            self.acpi_pm.next_deadline(),
+        ];
         let uarts = self.uarts.iter().map(Uart16550::next_deadline);
         let lapics = self.lapics.iter().map(Lapic::next_deadline);
         chips.into_iter().chain(uarts).chain(lapics).flatten().min().unwrap_or(VirtualNs::MAX)
@@ -73,6 +94,15 @@ impl BoardState {
         let due = |deadline: Option<VirtualNs>| deadline.is_some_and(|t| t <= now);
         if due(self.pit.next_deadline()) {
             self.pit.advance(now);
+        }
+        if due(self.rtc.next_deadline()) {
+            self.rtc.advance(now);
+        }
+        if due(self.hpet.next_deadline()) {
+            self.hpet.advance(now);
+        }
+        if due(self.i8042.next_deadline()) {
+            self.i8042.advance(now);
         }
         for uart in &mut self.uarts {
             if due(uart.next_deadline()) {
@@ -114,14 +144,18 @@ pub struct Board {
 impl Board {
     /// The board after power-up, as firmware hands it over.
     pub fn new(config: &MachineConfig) -> Self {
-        let state = BoardState::new(config, 0);
-        let deadline = state.next_deadline();
-        Self { config: config.clone(), state, deadline, outbound: Vec::new(), request: None }
+        let state = BoardState::new(config, RtcCmos::new(config.rtc_start_unix_s), 0);
+        let (config, outbound) = (config.clone(), Vec::new());
+        let mut board = Self { config, state, deadline: 0, outbound, request: None };
+        board.settle();
+        board
     }
 
     /// Reset of all chips at `now`; the RTC goes on. What was pending for the run loop is gone.
     pub fn reset(&mut self, now: VirtualNs) {
-        self.state = BoardState::new(&self.config, now);
+        let mut rtc = self.state.rtc.clone();
+        rtc.reset(now);
+        self.state = BoardState::new(&self.config, rtc, now);
         self.request = None;
         self.settle();
     }
@@ -181,7 +215,7 @@ impl Board {
                     uart.receive_break(now);
                 }
             }
-            Inbound::Keyboard { scan_codes: _ } => {}
+            Inbound::Keyboard { scan_codes } => self.state.i8042.press(now, scan_codes),
             Inbound::Reset => self.request(MachineRequest::Reset(ResetCause::Button)),
             Inbound::PowerButton => self.state.acpi_pm.press_power_button(),
             Inbound::Nmi => self.state.lapics.iter_mut().for_each(Lapic::signal_nmi),

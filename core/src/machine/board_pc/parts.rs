@@ -7,13 +7,31 @@ impl Board {
     /// The hash of each chip, by name.
     pub fn part_hashes(&self) -> Vec<(String, u128)> {
         // Destructured in full: a new chip does not compile until it is hashed.
-        let BoardState { uarts, lapics, ioapic, pic, pit, acpi_pm, system, isa_lines } = &self.state;
+        let BoardState {
+            pit,
+            rtc,
+            hpet,
+            i8042,
+            uarts,
+            acpi_pm,
+            system,
+            pci,
+            pic,
+            ioapic,
+            lapics,
+            isa_lines,
+            hpet_pins,
+        } = &self.state;
         let mut parts = vec![
             ("ioapic".to_owned(), hash_of(ioapic)),
             ("pic_8259".to_owned(), hash_of(pic)),
             ("pit_8254".to_owned(), hash_of(pit)),
             ("acpi_pm".to_owned(), hash_of(acpi_pm)),
-            ("system_ports".to_owned(), hash_of(&(system, isa_lines))),
+            ("rtc_cmos".to_owned(), hash_of(rtc)),
+            ("hpet".to_owned(), hash_of(hpet)),
+            ("i8042".to_owned(), hash_of(i8042)),
+            ("pci_host".to_owned(), hash_of(pci)),
+            ("system_ports".to_owned(), hash_of(&(system, isa_lines, hpet_pins))),
         ];
         parts.extend(uarts.iter().enumerate().map(|(n, uart)| (format!("uart_16550.{n}"), hash_of(uart))));
         parts.extend(lapics.iter().enumerate().map(|(n, lapic)| (format!("lapic.{n}"), hash_of(lapic))));

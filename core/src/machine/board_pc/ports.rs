@@ -5,9 +5,15 @@ use super::layout::{DEBUG_CONSOLE_PORT, DEBUG_EXIT_PORT, PM_BASE, RESET_PORT, UA
 use super::{Board, MachineRequest};
 use crate::boundary::{Outbound, ResetCause};
 use crate::devices::acpi_pm;
-use crate::devices::system_ports::{CONSOLE_ID, SystemAction};
+
 use crate::types::VirtualNs;
 
+/// What the debug console reads as, so that a guest can tell that it is there.
+const CONSOLE_ID: u8 = 0xE9;
+/// CONFIG_ADDRESS of PCI, accessible as 32 bits only; a byte at CF9h is reset control.
+const CONFIG_ADDRESS: u16 = 0xCF8;
+const CONFIG_DATA: u16 = 0xCFC;
+const CONFIG_DATA_LAST: u16 = 0xCFF;
 const PM_LAST: u16 = PM_BASE + acpi_pm::BLOCK_BYTES - 1;
 
 /// The UART that answers at a port, and the register.
@@ -18,6 +24,9 @@ fn uart_at(port: u16) -> Option<(usize, u16)> {
 
 impl Board {
     pub(super) fn read_ports(&mut self, now: VirtualNs, port: u16, size: u8) -> u32 {
+        if (port, size) == (CONFIG_ADDRESS, 4) {
+            return self.state.pci.address();
+        }
         let mut bytes = [0; 4];
         for (k, byte) in bytes[..usize::from(size)].iter_mut().enumerate() {
             *byte = self.read_port(now, port.wrapping_add(k as u16));
@@ -26,6 +35,10 @@ impl Board {
     }
 
     pub(super) fn write_ports(&mut self, now: VirtualNs, port: u16, size: u8, value: u32) {
+        if (port, size) == (CONFIG_ADDRESS, 4) {
+            self.state.pci.set_address(value);
+            return;
+        }
         if port == DEBUG_EXIT_PORT {
             self.request(MachineRequest::DebugExit(value));
             return;
@@ -40,6 +53,9 @@ impl Board {
         match port {
             0x20 | 0x21 | 0xA0 | 0xA1 => s.pic.read(port),
             0x40..=0x43 => s.pit.read(now, port - 0x40),
+            0x60 => s.i8042.read_data(now),
+            0x64 => s.i8042.read_status(),
+            0x71 => s.rtc.read(now),
             0x61 => {
                 s.pit.advance(now);
                 s.system.read_61(s.pit.gate2(), s.pit.out(2))
@@ -50,6 +66,7 @@ impl Board {
             0x4D0 | 0x4D1 => s.pic.read_elcr(usize::from(port & 1)),
             PM_BASE..=PM_LAST => s.acpi_pm.read(now, port - PM_BASE),
             RESET_PORT => s.system.read_cf9(),
+            CONFIG_DATA..=CONFIG_DATA_LAST => s.pci.read_data(port - CONFIG_DATA),
             _ => match uart_at(port) {
                 Some((n, register)) => s.uarts[n].read(now, register),
                 None => 0xFF,
@@ -59,56 +76,60 @@ impl Board {
 
     fn write_port(&mut self, now: VirtualNs, port: u16, value: u8) {
         let s = &mut self.state;
-        let action = match port {
-            0x20 | 0x21 | 0xA0 | 0xA1 => {
-                s.pic.write(port, value);
-                SystemAction::None
+        match port {
+            0x20 | 0x21 | 0xA0 | 0xA1 => s.pic.write(port, value),
+            0x40..=0x43 => s.pit.write(now, port - 0x40, value),
+            0x60 => {
+                let reset = s.i8042.write_data(now, value);
+                self.keyboard_reset(reset);
             }
-            0x40..=0x43 => {
-                s.pit.write(now, port - 0x40, value);
-                SystemAction::None
+            0x64 => {
+                let reset = s.i8042.write_command(now, value);
+                self.keyboard_reset(reset);
             }
-            0x61 => s.system.write_61(value),
-            0x80 => {
-                s.system.write_80(value);
-                SystemAction::None
+            0x61 => {
+                let gate2 = s.system.write_61(value);
+                s.pit.set_gate2(now, gate2);
             }
-            0x92 => s.system.write_92(value),
-            DEBUG_CONSOLE_PORT => SystemAction::Console(value),
-            0x4D0 | 0x4D1 => {
-                s.pic.write_elcr(usize::from(port & 1), value);
-                SystemAction::None
+            0x70 => s.rtc.write_index(value),
+            0x71 => s.rtc.write(now, value),
+            0x80 => s.system.write_80(value),
+            0x92 => {
+                let reset = s.system.write_92(value);
+                self.control_reset(reset);
             }
+            DEBUG_CONSOLE_PORT => self.outbound.push(Outbound::DebugConsole(value)),
+            0x4D0 | 0x4D1 => s.pic.write_elcr(usize::from(port & 1), value),
             PM_BASE..=PM_LAST => {
                 if s.acpi_pm.write(now, port - PM_BASE, value) {
-                    SystemAction::PowerOff
-                } else {
-                    SystemAction::None
+                    self.request(MachineRequest::PowerOff);
                 }
             }
-            RESET_PORT => s.system.write_cf9(value),
-            _ => {
-                self.write_uart(now, port, value);
-                SystemAction::None
+            RESET_PORT => {
+                let reset = s.system.write_cf9(value);
+                self.control_reset(reset);
             }
-        };
-        self.perform(now, action);
+            // The host bridge's configuration space is read-only, so CONFIG_DATA takes nothing.
+            _ => self.write_uart(now, port, value),
+        }
+    }
+
+    fn keyboard_reset(&mut self, reset: bool) {
+        if reset {
+            self.request(MachineRequest::Reset(ResetCause::KeyboardController));
+        }
+    }
+
+    fn control_reset(&mut self, reset: bool) {
+        if reset {
+            self.request(MachineRequest::Reset(ResetCause::ResetControl));
+        }
     }
 
     fn write_uart(&mut self, now: VirtualNs, port: u16, value: u8) {
         let Some((n, register)) = uart_at(port) else { return };
         if let Some(byte) = self.state.uarts[n].write(now, register, value) {
             self.outbound.push(Outbound::Serial { port: n as u8, byte });
-        }
-    }
-
-    fn perform(&mut self, now: VirtualNs, action: SystemAction) {
-        match action {
-            SystemAction::None => {}
-            SystemAction::Reset => self.request(MachineRequest::Reset(ResetCause::ResetControl)),
-            SystemAction::PowerOff => self.request(MachineRequest::PowerOff),
-            SystemAction::Gate2(level) => self.state.pit.set_gate2(now, level),
-            SystemAction::Console(byte) => self.outbound.push(Outbound::DebugConsole(byte)),
         }
     }
 }

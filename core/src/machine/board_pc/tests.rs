@@ -154,3 +154,59 @@ fn an_nmi_from_outside_reaches_every_vcpu() {
     b.apply(&Inbound::Nmi, 0);
     assert!(b.take_signals(0).nmi && b.take_signals(1).nmi);
 }
+
+#[test]
+fn hpet_takes_the_place_of_the_8254_in_legacy_mode() {
+    let mut b = board(1);
+    lapic(&mut b, 0, 0xF0, 0x1FF);
+    ioapic_entry(&mut b, 2, 0x31);
+    let hpet = layout::HPET_BASE;
+    for (offset, value) in [(0x10, 3), (0x100, 0x4C), (0x108, 1000), (0x108, 1000)] {
+        b.mmio_write(0, 0, Gpa(hpet + offset), 8, value);
+    }
+    for k in 1..4 {
+        let t = 10_000 * k;
+        assert_eq!(b.next_deadline(), Some(t));
+        b.advance(t);
+        assert_eq!(b.acknowledge(0, t), Some(0x31));
+        lapic(&mut b, 0, 0xB0, 0);
+        assert!(!b.interrupt_pending(0));
+    }
+    assert_eq!(b.mmio_read(0, 35_000, Gpa(hpet + 0xF0), 4), 3500);
+}
+
+#[test]
+fn rtc_survives_a_reset_and_interrupts_at_irq_8() {
+    let mut b = board(1);
+    out(&mut b, 0, &PIC_INIT);
+    out(&mut b, 0, &[(0x70, 0x0B), (0x71, 0x12)]);
+    b.advance(1_000_000_000);
+    assert_eq!(b.acknowledge(0, 1_000_000_000), Some(0x28));
+    b.reset(2_000_000_000);
+    out(&mut b, 3_000_000_000, &[(0x70, 0)]);
+    // 1700000000 is 22:13:20.
+    assert_eq!(b.pio_read(0, 3_000_000_000, 0x71, 1), 0x23);
+    assert!(!b.interrupt_pending(0));
+}
+
+#[test]
+fn keys_arrive_at_irq_1_and_the_controller_resets() {
+    let mut b = board(1);
+    out(&mut b, 0, &PIC_INIT);
+    b.apply(&Inbound::Keyboard { scan_codes: vec![0x1E] }, 0);
+    let t = b.next_deadline().unwrap();
+    b.advance(t);
+    assert_eq!((b.acknowledge(0, t), b.pio_read(0, t, 0x60, 1)), (Some(0x21), 0x1E));
+    out(&mut b, t, &[(0x64, 0xFE)]);
+    assert_eq!(b.take_request(), Some(MachineRequest::Reset(ResetCause::KeyboardController)));
+}
+
+#[test]
+fn pci_has_a_host_bridge_both_ways() {
+    let mut b = board(1);
+    b.pio_write(0, 0, 0xCF8, 4, 0x8000_0000);
+    assert_eq!(b.pio_read(0, 0, 0xCFC, 4), 0x1237_8086);
+    assert_eq!(b.pio_read(0, 0, 0xCFE, 2), 0x1237);
+    assert_eq!(b.mmio_read(0, 0, Gpa(layout::ECAM_BASE), 4), 0x1237_8086);
+    assert_eq!(b.mmio_read(0, 0, Gpa(layout::ECAM_BASE + 0x8000), 4), 0xFFFF_FFFF);
+}

@@ -9,6 +9,7 @@ use super::layout::{
     ECAM_BASE, HPET_BASE, IOAPIC_BASE, LAPIC_BASE, PM_BASE, RESET_PORT, SCI_IRQ, TIMER_GSI, TIMER_IRQ,
 };
 use crate::devices::acpi_pm::{GPE_BYTES, GPE0, PM_TIMER, PM1_CONTROL};
+use crate::devices::hpet;
 use acpi_tables::Aml;
 use acpi_tables::facs::FACS;
 use acpi_tables::fadt::{FADT, FADTBuilder, Flags};
@@ -34,7 +35,7 @@ pub fn build(vcpus: u32) -> Vec<u8> {
     let tables = [
         block.append(&bytes_of(&fadt(facs, dsdt))),
         block.append(madt(vcpus).as_slice()),
-        block.append(hpet().as_slice()),
+        block.append(hpet_table().as_slice()),
         block.append(&bytes_of(&mcfg())),
     ];
     let mut xsdt = XSDT::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
@@ -140,13 +141,9 @@ fn madt(vcpus: u32) -> Sdt {
     t
 }
 
-/// The event timer block ID: revision 1, three comparators, 64 bits, legacy replacement, and a
-/// vendor that says nothing.
-pub const HPET_BLOCK_ID: u32 = 0x8086_A201;
-
-fn hpet() -> Sdt {
+fn hpet_table() -> Sdt {
     let mut t = table(*b"HPET", 1);
-    t.append_slice(&HPET_BLOCK_ID.to_le_bytes());
+    t.append_slice(&hpet::BLOCK_ID.to_le_bytes());
     t.append_slice(&bytes_of(&GAS::new(AddressSpace::SystemMemory, 64, 0, AccessSize::Undefined, HPET_BASE)));
     // Number 0, no periodic minimum, no page protection.
     t.append_slice(&[0, 0, 0, 0]);
