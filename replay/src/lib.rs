@@ -5,3 +5,4 @@
 //! the waiting.
 
 pub mod journal;
+pub mod session;

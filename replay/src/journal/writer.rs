@@ -127,6 +127,11 @@ impl<W: Write> Writer<W> {
         Ok(self.out)
     }
 
+    /// What was written to, as it is: without an end.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
     fn check_parts(&self, hash: &StateDigest) {
         let names = hash.parts.iter().map(|(name, _)| name);
         assert!(names.eq(&self.part_names), "a state hash always has the parts that the header names");

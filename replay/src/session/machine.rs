@@ -1,0 +1,65 @@
+//! The machine as the sessions see it.
+
+use crate::journal::{CpuModel, StateDigest};
+use dejavm_core::boundary::{Inbound, Outbound, Position};
+use dejavm_core::cpu::model;
+use dejavm_core::machine::state_hash::StateHash;
+use dejavm_core::machine::{RunLimit, StopReason};
+use dejavm_core::vcpu::Engine;
+
+/// What a session needs of a machine.
+pub trait RunMachine {
+    /// Where it stands.
+    fn position(&mut self) -> Position;
+    /// Runs until the limit is reached or something else stops it.
+    fn run(&mut self, limit: &RunLimit) -> StopReason;
+    /// Applies an event where it stands.
+    fn apply(&mut self, event: &Inbound);
+    /// What it gave out since the last call.
+    fn take_outbound(&mut self) -> Vec<Outbound>;
+    /// How many bytes a UART takes now.
+    fn serial_room(&mut self, port: u8) -> usize;
+    /// The hash of its state.
+    fn digest(&mut self) -> StateDigest;
+}
+
+impl RunMachine for Engine {
+    fn position(&mut self) -> Position {
+        self.machine().position()
+    }
+
+    fn run(&mut self, limit: &RunLimit) -> StopReason {
+        Engine::run(self, limit)
+    }
+
+    fn apply(&mut self, event: &Inbound) {
+        self.machine().apply(event);
+    }
+
+    fn take_outbound(&mut self) -> Vec<Outbound> {
+        self.machine().take_outbound()
+    }
+
+    fn serial_room(&mut self, port: u8) -> usize {
+        self.machine().serial_room(port)
+    }
+
+    fn digest(&mut self) -> StateDigest {
+        StateDigest::from(self.machine().state_hash())
+    }
+}
+
+impl From<StateHash> for StateDigest {
+    fn from(hash: StateHash) -> Self {
+        let combined = hash.combined();
+        let StateHash { vcpus, devices, memory } = hash;
+        let vcpus = vcpus.into_iter().enumerate().map(|(id, part)| (format!("vcpu{id}"), part));
+        let parts = vcpus.chain(devices).chain([("memory".to_owned(), memory)]).collect();
+        Self { combined, parts }
+    }
+}
+
+/// The virtual CPU of this dejavm.
+pub fn cpu_model() -> CpuModel {
+    CpuModel { name: model::NAME.to_owned(), version: model::VERSION }
+}

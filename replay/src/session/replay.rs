@@ -1,0 +1,271 @@
+//! Running a journal again, and checking that it is the same run.
+
+use super::machine::{RunMachine, cpu_model};
+use super::{Divergence, Mismatch, Observer, STEP_ICOUNT, SessionError};
+use crate::journal::{ChunkEntry, End, EndReason, Ending, EventsChunk, Header, Reader, StateDigest};
+use dejavm_core::boundary::{Images, Position};
+use dejavm_core::machine::{Machine, MachineError, RunLimit, StopReason};
+use dejavm_core::types::Icount;
+use dejavm_core::vcpu::Engine;
+use std::io::{Read, Seek};
+
+/// Makes the machine of a journal, at power-on.
+type Make<M> = Box<dyn FnMut() -> Result<M, MachineError> + Send>;
+
+/// Why a replay stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayStop {
+    /// It is where it was to go. Input that came in exactly there is still to come.
+    Reached,
+    /// The journal ends here.
+    Ended,
+    /// The observer, or a kick, interrupted it.
+    Interrupted,
+}
+
+/// What a complete replay has shown: every hash was equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// How many hashes were compared.
+    pub hashes: usize,
+    /// How many events were applied.
+    pub events: usize,
+    /// Where the run ends.
+    pub last: Position,
+    /// How the journal ends.
+    pub ending: Ending,
+}
+
+/// A journal and the machine that replays it.
+pub struct ReplaySession<M, F> {
+    reader: Reader<F>,
+    chunks: Vec<ChunkEntry>,
+    make: Make<M>,
+    machine: M,
+    cursor: Cursor,
+}
+
+/// How far a replay is in its journal.
+#[derive(Default)]
+struct Cursor {
+    next_chunk: usize,
+    chunk: Option<EventsChunk>,
+    next_event: usize,
+    last_good: Position,
+    end_checked: bool,
+    hashes: usize,
+    events: usize,
+}
+
+impl<F: Read + Seek> ReplaySession<Engine, F> {
+    /// A replay on vCPU threads; `given` are the images, where the journal does not hold them.
+    pub fn open(mut reader: Reader<F>, given: Images) -> Result<Self, SessionError> {
+        let images = reader.read_images(given)?;
+        let config = reader.header().config.clone();
+        let make = move || Machine::new(&config, images.clone()).map(Engine::new);
+        Self::with_machine(reader, Box::new(make))
+    }
+}
+
+impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
+    /// A replay on the machine that `make` makes of the journal's header and images.
+    pub fn with_machine(reader: Reader<F>, mut make: Make<M>) -> Result<Self, SessionError> {
+        let mut machine = make()?;
+        check_machine(reader.header(), &machine.digest())?;
+        let chunks = reader.events_chunks().copied().collect();
+        Ok(Self { reader, chunks, make, machine, cursor: Cursor::default() })
+    }
+
+    /// The machine, to be looked at.
+    pub fn machine(&mut self) -> &mut M {
+        &mut self.machine
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &Reader<F> {
+        &self.reader
+    }
+
+    /// Where the replay stands.
+    pub fn position(&mut self) -> Position {
+        self.machine.position()
+    }
+
+    /// The last position of the journal.
+    pub fn last(&self) -> Position {
+        self.reader.last()
+    }
+
+    /// Replays up to the first position with this icount, before the input there.
+    pub fn run_until(
+        &mut self,
+        icount: Icount,
+        observer: &mut dyn Observer,
+    ) -> Result<ReplayStop, SessionError> {
+        self.run_to(Position { icount, now_ns: 0 }, observer)
+    }
+
+    /// Replays up to `until`, or to the end of the journal, which is checked too.
+    pub fn run_to(
+        &mut self,
+        until: Position,
+        observer: &mut dyn Observer,
+    ) -> Result<ReplayStop, SessionError> {
+        let total = self.last().icount;
+        loop {
+            let stop = self.step(until)?;
+            self.machine.take_outbound().into_iter().for_each(|event| observer.outbound(event));
+            if stop.is_some() {
+                return Ok(stop.unwrap_or(ReplayStop::Ended));
+            }
+            if !observer.progress(self.machine.position().icount, total) {
+                return Ok(ReplayStop::Interrupted);
+            }
+        }
+    }
+
+    /// Goes to an icount of the run: forward from here, or from the beginning if it lies behind.
+    pub fn seek(&mut self, icount: Icount, observer: &mut dyn Observer) -> Result<ReplayStop, SessionError> {
+        let last = self.last().icount;
+        if icount > last {
+            return Err(SessionError::BeyondEnd { icount, last });
+        }
+        if icount < self.machine.position().icount {
+            self.restart()?;
+        }
+        self.run_until(icount, observer)
+    }
+
+    /// Back to power-on.
+    pub fn restart(&mut self) -> Result<(), SessionError> {
+        self.machine = (self.make)()?;
+        self.cursor = Cursor::default();
+        Ok(())
+    }
+
+    /// Replays all of the journal from power-on, comparing every hash. None if the observer
+    /// interrupted it.
+    pub fn verify(&mut self, observer: &mut dyn Observer) -> Result<Option<Verdict>, SessionError> {
+        if self.cursor.next_chunk > 0 || self.machine.position() > Position::default() {
+            self.restart()?;
+        }
+        let end_of_time = Position { icount: Icount::MAX, now_ns: u64::MAX };
+        if self.run_to(end_of_time, observer)? != ReplayStop::Ended {
+            return Ok(None);
+        }
+        let Cursor { hashes, events, .. } = self.cursor;
+        Ok(Some(Verdict { hashes, events, last: self.last(), ending: self.reader.ending().clone() }))
+    }
+
+    /// Runs towards the next recorded position for a while; None: there is more to do.
+    fn step(&mut self, until: Position) -> Result<Option<ReplayStop>, SessionError> {
+        let here = self.machine.position();
+        if here >= until {
+            return Ok(Some(ReplayStop::Reached));
+        }
+        let Some(target) = self.target()? else {
+            self.check_end()?;
+            return Ok(Some(ReplayStop::Ended));
+        };
+        let pause = Position { icount: here.icount.saturating_add(STEP_ICOUNT), now_ns: 0 };
+        let goal = target.min(until).min(pause);
+        let stop = self.machine.run(&RunLimit { until: goal, ..RunLimit::default() });
+        let here = self.machine.position();
+        match stop {
+            StopReason::Kicked if here <= target => Ok(Some(ReplayStop::Interrupted)),
+            _ if until <= here && here <= target => Ok(Some(ReplayStop::Reached)),
+            _ if here == target => self.arrive(target).map(|()| None),
+            StopReason::Limit if here < target && goal < target => Ok(None),
+            _ => Err(self.diverged(Mismatch::Position { recorded: target, stop })),
+        }
+    }
+
+    /// The position of the next event, or else of the end of the chunk; None after the last.
+    fn target(&mut self) -> Result<Option<Position>, SessionError> {
+        if self.cursor.chunk.is_none() {
+            let Some(entry) = self.chunks.get(self.cursor.next_chunk) else { return Ok(None) };
+            self.cursor.chunk = Some(self.reader.read_events(entry)?);
+        }
+        let event_at = |chunk: &EventsChunk| chunk.events.get(self.cursor.next_event).map(|(at, _)| *at);
+        Ok(self.cursor.chunk.as_ref().map(|chunk| event_at(chunk).unwrap_or(chunk.last)))
+    }
+
+    /// The machine is settled at the target: applies the event, or compares the hashes.
+    fn arrive(&mut self, target: Position) -> Result<(), SessionError> {
+        let Some(chunk) = &self.cursor.chunk else { return Ok(()) };
+        if let Some((_, event)) = chunk.events.get(self.cursor.next_event) {
+            self.machine.apply(event);
+            self.cursor.next_event += 1;
+            self.cursor.events += 1;
+            return Ok(());
+        }
+        let (recorded, replayed) = (chunk.hash.clone(), self.machine.digest().shorten());
+        if recorded != replayed {
+            let parts = recorded.differing(&replayed, &self.reader.header().part_names);
+            let parts = parts.into_iter().map(str::to_owned).collect();
+            let (recorded, replayed) = (recorded.combined().into(), replayed.combined().into());
+            return Err(self.diverged(Mismatch::State { recorded, replayed, parts }));
+        }
+        let Cursor { next_chunk, hashes, events, .. } = self.cursor;
+        let (next_chunk, hashes) = (next_chunk + 1, hashes + 1);
+        self.cursor = Cursor { next_chunk, last_good: target, hashes, events, ..Cursor::default() };
+        Ok(())
+    }
+
+    /// Compares the end of a journal that ended cleanly: all 128 bits, and why it ended.
+    fn check_end(&mut self) -> Result<(), SessionError> {
+        let Ending::Clean(End { hash: recorded, reason, .. }) = self.reader.ending() else { return Ok(()) };
+        if self.cursor.end_checked {
+            return Ok(());
+        }
+        let (replayed, reason) = (self.machine.digest(), *reason);
+        if *recorded != replayed {
+            let pairs = recorded.parts.iter().zip(&replayed.parts);
+            let parts = pairs.filter(|(a, b)| a != b).map(|((name, _), _)| name.clone()).collect();
+            let (recorded, replayed) = (recorded.combined, replayed.combined);
+            return Err(self.diverged(Mismatch::State { recorded, replayed, parts }));
+        }
+        let until = self.machine.position();
+        let stop = self.machine.run(&RunLimit { until, ..RunLimit::default() });
+        if !ends_as(stop, reason) {
+            return Err(self.diverged(Mismatch::End { recorded: reason, stop }));
+        }
+        self.cursor.end_checked = true;
+        self.cursor.hashes += 1;
+        Ok(())
+    }
+
+    fn diverged(&mut self, mismatch: Mismatch) -> SessionError {
+        let (last_good, seen_at) = (self.cursor.last_good, self.machine.position());
+        SessionError::Divergence(Box::new(Divergence { last_good, seen_at, mismatch }))
+    }
+}
+
+/// Whether a machine that stops for `stop` at the end of a journal does what was recorded.
+fn ends_as(stop: StopReason, recorded: EndReason) -> bool {
+    match recorded {
+        EndReason::PowerOff => stop == StopReason::PowerOff,
+        EndReason::DebugExit(code) => stop == StopReason::DebugExit(code),
+        // Not of the machine's doing, or (a reset) done by now.
+        EndReason::UserQuit | EndReason::Limit | EndReason::Reset | EndReason::Halted => {
+            !matches!(stop, StopReason::PowerOff | StopReason::DebugExit(_))
+        }
+    }
+}
+
+/// Whether this dejavm has the machine of the journal.
+fn check_machine(header: &Header, digest: &StateDigest) -> Result<(), SessionError> {
+    let other = |what, recorded: String, here: String| {
+        let recorded_by = header.dejavm_version.clone();
+        Err(SessionError::OtherMachine { recorded_by, what, recorded, here })
+    };
+    let model = cpu_model();
+    if header.cpu_model != model {
+        let show = |model: &crate::journal::CpuModel| format!("{} version {}", model.name, model.version);
+        return other("CPU model", show(&header.cpu_model), show(&model));
+    }
+    if header.part_names != digest.part_names() {
+        return other("set of devices", header.part_names.join(", "), digest.part_names().join(", "));
+    }
+    Ok(())
+}
