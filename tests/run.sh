@@ -1,0 +1,17 @@
+#!/bin/bash
+# Passes all tests: fetches the guests, builds, runs the suite. Arguments go to the test runner.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+guests=${DEJAVM_GUESTS:-$PWD/target/guests}
+DEJAVM_GUESTS=$guests guests/debian/build >/dev/null
+cargo build --release --locked --bin dejavm
+target=${CARGO_TARGET_DIR:-$PWD/target}
+export DEJAVM_GUESTS=$guests DEJAVM=$target/release/dejavm
+
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --workspace --locked --no-fail-fast "$@"
+    cargo test --workspace --locked --doc -q
+else
+    cargo test --workspace --locked --no-fail-fast "$@"
+fi
