@@ -2,7 +2,7 @@
 //! CLFLUSH, ENDBR (SDM vol. 2).
 
 use crate::cpu::access::canonical;
-use crate::cpu::env::Env;
+use crate::cpu::env::{Env, PAUSE_NS};
 use crate::cpu::insn::{Exec, Handler, Insn};
 use crate::cpu::state::{Activity, Vcpu};
 use crate::types::Exception;
@@ -54,7 +54,8 @@ fn hlt(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
     Ok(())
 }
 
-fn pause(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
+fn pause(cpu: &mut Vcpu, env: &mut Env<'_>, _: &Insn) -> Exec {
+    env.clock.skip(PAUSE_NS);
     cpu.yielded = true;
     cpu.leave_block();
     Ok(())

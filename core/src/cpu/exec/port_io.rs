@@ -2,7 +2,7 @@
 //! instruction is executed at a time: each may change interrupt lines.
 
 use super::Operand;
-use crate::cpu::env::Env;
+use crate::cpu::env::{Env, PORT_IO_NS};
 use crate::cpu::flags;
 use crate::cpu::insn::{Exec, Handler, Insn, insn_flags};
 use crate::cpu::state::{RAX, RCX, RDI, RDX, RSI, Vcpu, seg};
@@ -44,11 +44,13 @@ fn port<const DX: bool>(cpu: &Vcpu, insn: &Insn) -> u16 {
 
 fn read_port<T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, port: u16) -> u64 {
     cpu.leave_block();
+    env.clock.skip(PORT_IO_NS);
     env.io.pio_read(cpu.id, env.clock.now_ns(), port, T::SIZE as u8).into()
 }
 
 fn write_port<T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, port: u16, v: u64) {
     cpu.leave_block();
+    env.clock.skip(PORT_IO_NS);
     env.io.pio_write(cpu.id, env.clock.now_ns(), port, T::SIZE as u8, (v & T::MASK) as u32);
 }
 
