@@ -31,7 +31,7 @@ mod sse_int;
 mod stack;
 mod string;
 #[cfg(test)]
-mod testing;
+pub(in crate::cpu) mod testing;
 mod x87;
 
 pub use operand::Operand;

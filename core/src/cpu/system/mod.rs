@@ -138,3 +138,6 @@ pub fn startup(cpu: &mut Vcpu, vector: u8) {
     cpu.refresh();
     cpu.leave_block();
 }
+
+#[cfg(test)]
+mod tests;
