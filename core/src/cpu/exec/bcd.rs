@@ -1,6 +1,8 @@
 //! AAA, AAS, AAM, AAD, DAA, DAS (SDM vol. 2): decimal adjustment, outside 64-bit mode.
 //!
-//! Flags that the manuals leave undefined follow the result, or are clear.
+//! Flags that the manuals leave undefined are as on Zen 4: those of AAA and AAS come of the
+//! 16-bit result before AL loses its upper digit, OF of DAA and DAS of the byte addition, all
+//! of AAD of its addition.
 
 use super::operand::Operand;
 use crate::cpu::env::Env;
@@ -11,16 +13,13 @@ use iced_x86::{Instruction, Mnemonic};
 
 /// AAA, or AAS if `SUBTRACT`: one unpacked digit in AL, its carry in AH.
 fn adjust_unpacked<const SUBTRACT: bool>(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
-    let ax = cpu.regs[RAX] as u16;
+    let ax = cpu.regs[RAX] as i16;
     let carry = ax & 0xF > 9 || cpu.flags.af();
-    let adjusted = match (carry, SUBTRACT) {
-        (false, _) => ax,
-        (true, false) => ax.wrapping_add(0x106),
-        (true, true) => ax.wrapping_sub(0x106),
-    };
-    let r = u64::from(adjusted & 0xFF0F);
-    u16::set(cpu, RAX as u8, r);
-    cpu.state.flags.set_result::<u8>(r, carry, false, carry);
+    let by = if carry { 0x106 } else { 0 };
+    let (adjusted, of) = if SUBTRACT { ax.overflowing_sub(by) } else { ax.overflowing_add(by) };
+    let adjusted = adjusted as u16;
+    u16::set(cpu, RAX as u8, u64::from(adjusted & 0xFF0F));
+    cpu.state.flags.set_result::<u16>(adjusted.into(), carry, of, carry);
     Ok(())
 }
 
@@ -35,8 +34,15 @@ fn adjust_packed<const SUBTRACT: bool>(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn
     // DAS also reports the borrow of its first step.
     let cf = high || (SUBTRACT && low && al < 6);
     u8::set(cpu, RAX as u8, r.into());
-    cpu.state.flags.set_result::<u8>(r.into(), cf, false, low);
+    let of = overflows::<SUBTRACT>(al, by);
+    cpu.state.flags.set_result::<u8>(r.into(), cf, of, low);
     Ok(())
+}
+
+/// OF of `al` plus or minus `by`.
+fn overflows<const SUBTRACT: bool>(al: u8, by: u8) -> bool {
+    let (a, b) = (al as i8, by as i8);
+    if SUBTRACT { a.overflowing_sub(b).1 } else { a.overflowing_add(b).1 }
 }
 
 fn aam(cpu: &mut Vcpu, _: &mut Env<'_>, insn: &Insn) -> Exec {
@@ -51,9 +57,10 @@ fn aam(cpu: &mut Vcpu, _: &mut Env<'_>, insn: &Insn) -> Exec {
 
 fn aad(cpu: &mut Vcpu, _: &mut Env<'_>, insn: &Insn) -> Exec {
     let (al, ah) = (cpu.regs[RAX] as u8, (cpu.regs[RAX] >> 8) as u8);
-    let r = al.wrapping_add(ah.wrapping_mul(insn.imm as u8));
+    let product = ah.wrapping_mul(insn.imm as u8);
+    let r = al.wrapping_add(product);
     u16::set(cpu, RAX as u8, r.into());
-    cpu.state.flags.set_result::<u8>(r.into(), false, false, false);
+    cpu.state.flags.set_add::<u8>(al.into(), product.into(), r.into());
     Ok(())
 }
 
