@@ -7,6 +7,8 @@
 
 pub mod acpi_pm;
 pub mod apic_message;
+#[cfg(test)]
+mod conformance;
 pub mod hpet;
 pub mod i8042;
 pub mod ioapic;
