@@ -1,1 +1,11 @@
-//! dejavm tools.
+//! Things you start: the `dejavm` program, and the host side of the door.
+
+pub mod args;
+pub mod cmd;
+pub mod console;
+pub mod demo;
+pub mod error;
+pub mod exit;
+pub mod hostio;
+pub mod logging;
+pub mod progress;

@@ -4,4 +4,5 @@
 
 pub mod event;
 pub mod filter;
+pub mod probe;
 pub mod sink;

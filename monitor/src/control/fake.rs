@@ -39,7 +39,7 @@ impl Control for Fake {
     fn mode(&self) -> Mode {
         self.mode.clone()
     }
-    fn position(&self) -> Position {
+    fn position(&mut self) -> Position {
         Position { icount: self.icount, now_ns: self.icount }
     }
     fn stop(&mut self) {
@@ -71,13 +71,13 @@ impl Control for Fake {
         self.told.push("delete_break".into());
         Ok(())
     }
-    fn vcpus(&self) -> usize {
+    fn vcpus(&mut self) -> usize {
         self.cpus.len()
     }
-    fn cpu_state(&self, vcpu: VcpuId) -> Option<CpuState> {
+    fn cpu_state(&mut self, vcpu: VcpuId) -> Option<CpuState> {
         self.cpus.get(vcpu).cloned()
     }
-    fn read_physical(&self, gpa: Gpa, bytes: &mut [u8]) -> bool {
+    fn read_physical(&mut self, gpa: Gpa, bytes: &mut [u8]) -> bool {
         let Ok(start) = usize::try_from(gpa.0) else { return false };
         let Some(source) = start.checked_add(bytes.len()).and_then(|end| self.memory.get(start..end)) else {
             return false;
@@ -85,7 +85,7 @@ impl Control for Fake {
         bytes.copy_from_slice(source);
         true
     }
-    fn read_virtual(&self, _: VcpuId, address: u64, bytes: &mut [u8]) -> bool {
+    fn read_virtual(&mut self, _: VcpuId, address: u64, bytes: &mut [u8]) -> bool {
         self.read_physical(Gpa(address), bytes)
     }
     fn inject(&mut self, event: Inbound) -> Result<(), ControlError> {

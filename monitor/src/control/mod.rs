@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod quiet_walk;
 
 use dejavm_core::boundary::{Inbound, Position};
 use dejavm_core::cpu::CpuState;
@@ -58,7 +59,7 @@ pub trait Control {
     /// Where the inputs come from.
     fn mode(&self) -> Mode;
     /// Where the run is.
-    fn position(&self) -> Position;
+    fn position(&mut self) -> Position;
     /// Lets the machine stand still.
     fn stop(&mut self);
     /// Lets the machine go on.
@@ -89,14 +90,14 @@ pub trait Control {
     /// If the run is not a replay.
     fn delete_break(&mut self) -> Result<(), ControlError>;
     /// The number of vCPUs.
-    fn vcpus(&self) -> usize;
+    fn vcpus(&mut self) -> usize;
     /// The architectural state of a vCPU.
-    fn cpu_state(&self, vcpu: VcpuId) -> Option<CpuState>;
+    fn cpu_state(&mut self, vcpu: VcpuId) -> Option<CpuState>;
     /// Reads RAM; false if not all of it is RAM. Changes nothing.
-    fn read_physical(&self, gpa: Gpa, bytes: &mut [u8]) -> bool;
+    fn read_physical(&mut self, gpa: Gpa, bytes: &mut [u8]) -> bool;
     /// Reads through the page tables of a vCPU; false if not all of it is mapped to RAM.
     /// Changes nothing, no accessed bit either.
-    fn read_virtual(&self, vcpu: VcpuId, address: u64, bytes: &mut [u8]) -> bool;
+    fn read_virtual(&mut self, vcpu: VcpuId, address: u64, bytes: &mut [u8]) -> bool;
     /// Gives something to the machine from outside.
     ///
     /// # Errors

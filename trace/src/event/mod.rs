@@ -41,6 +41,12 @@ pub struct Description {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum EventId {
+    /// `cpu_exception`
+    CpuException,
+    /// `cpu_interrupt`
+    CpuInterrupt,
+    /// `cpu_nmi`
+    CpuNmi,
     /// `inbound_event`
     InboundEvent,
     /// `uart_write`
@@ -58,6 +64,27 @@ pub enum EventId {
 /// All events, in the order of [`EventId`].
 pub const DESCRIPTIONS: &[Description] = &[
     Description {
+        name: "cpu_exception",
+        arguments: &[
+            ("vcpu", ArgumentType::U64),
+            ("vector", ArgumentType::U64),
+            ("error_code", ArgumentType::U64),
+            ("rip", ArgumentType::U64),
+            ("address", ArgumentType::U64),
+        ],
+        about: "an exception is delivered",
+    },
+    Description {
+        name: "cpu_interrupt",
+        arguments: &[("vcpu", ArgumentType::U64), ("vector", ArgumentType::U64), ("rip", ArgumentType::U64)],
+        about: "an external interrupt is delivered before the instruction at rip",
+    },
+    Description {
+        name: "cpu_nmi",
+        arguments: &[("vcpu", ArgumentType::U64), ("rip", ArgumentType::U64)],
+        about: "a non-maskable interrupt is delivered before the instruction at rip",
+    },
+    Description {
         name: "inbound_event",
         arguments: &[("class", ArgumentType::Text), ("size_bytes", ArgumentType::U64)],
         about: "something came in through the door",
@@ -65,7 +92,7 @@ pub const DESCRIPTIONS: &[Description] = &[
     Description {
         name: "uart_write",
         arguments: &[("port", ArgumentType::U64), ("byte", ArgumentType::U64)],
-        about: "a UART sent a byte",
+        about: "a UART sent a byte, in the stretch of the run that ends here",
     },
     Description {
         name: "debug_console_write",

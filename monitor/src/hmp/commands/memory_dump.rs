@@ -78,7 +78,7 @@ fn instructions(context: &mut Context<'_>, space: Space, mut address: u64, count
     Ok(())
 }
 
-fn read(context: &Context<'_>, space: Space, address: u64, bytes: &mut [u8]) -> bool {
+fn read(context: &mut Context<'_>, space: Space, address: u64, bytes: &mut [u8]) -> bool {
     match space {
         Space::Virtual => context.control.read_virtual(context.settings.vcpu, address, bytes),
         Space::Physical => context.control.read_physical(Gpa(address), bytes),

@@ -122,7 +122,7 @@ pub(crate) fn find(table: &'static [Command], name: &str) -> Option<&'static Com
 }
 
 /// The state of the current vCPU.
-fn current_cpu(context: &Context<'_>) -> Result<CpuState, CommandError> {
+fn current_cpu(context: &mut Context<'_>) -> Result<CpuState, CommandError> {
     context.control.cpu_state(context.settings.vcpu).ok_or_else(no_such_cpu)
 }
 
@@ -131,12 +131,12 @@ fn no_such_cpu() -> CommandError {
 }
 
 /// The value of the expression that the rest of the line is.
-fn evaluate(context: &Context<'_>, arguments: &mut Arguments<'_>) -> Result<u64, CommandError> {
+fn evaluate(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Result<u64, CommandError> {
     expression::evaluate(arguments.remainder(), &current_cpu(context)?)
 }
 
 /// Refuses with `message` unless a journal is replayed.
-fn require_replay(context: &Context<'_>, message: &str) -> Outcome {
+fn require_replay(context: &mut Context<'_>, message: &str) -> Outcome {
     match context.control.mode() {
         Mode::Replay { .. } => Ok(()),
         Mode::Live | Mode::Record { .. } => Err(CommandError::Refused(message.to_owned())),
@@ -144,7 +144,7 @@ fn require_replay(context: &Context<'_>, message: &str) -> Outcome {
 }
 
 /// Reads as much of `bytes` as is mapped from `address` on; returns how much.
-fn readable(context: &Context<'_>, vcpu: VcpuId, address: u64, bytes: &mut [u8]) -> usize {
+fn readable(context: &mut Context<'_>, vcpu: VcpuId, address: u64, bytes: &mut [u8]) -> usize {
     (0..bytes.len())
         .find(|&i| !context.control.read_virtual(vcpu, address.wrapping_add(i as u64), &mut bytes[i..=i]))
         .unwrap_or(bytes.len())

@@ -1,0 +1,207 @@
+//! The command line: what it may say, as clap derives it. QEMU's spellings are rewritten first
+//! (see [`qemu_spelling`]), so that `-kernel` is `--kernel`.
+
+mod machine;
+pub mod qemu_spelling;
+mod rtc;
+mod serial;
+mod size;
+
+pub use machine::{IdlePolicy, MachineArgs, ObserveArgs};
+pub use rtc::RtcBase;
+pub use serial::{MonitorSpec, SerialSpec};
+pub use size::MemorySize;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  See what it is for, with nothing to download:
+    dejavm demo
+  Boot a kernel, record all that happens, type into it, leave with ctrl-a x:
+    dejavm record -o boot.dj -kernel vmlinuz -initrd initrd.gz -append 'console=ttyS0' -m 512M
+  The same run again, the same console to the byte:
+    dejavm replay boot.dj
+  Stand at one instruction of it, with registers, disassembly and a monitor:
+    dejavm replay boot.dj --seek 1200000000
+  Check every state hash of it (for CI), see what is in it:
+    dejavm verify boot.dj
+    dejavm info boot.dj
+    dejavm events boot.dj
+
+On the console, ctrl-a h lists the keys; ctrl-a c opens the monitor, ctrl-a x ends.
+";
+
+/// Record a PC, replay it bit for bit, go to any instruction of it.
+#[derive(Debug, Parser)]
+#[command(name = "dejavm", version, about, after_help = help_end(), arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+fn help_end() -> String {
+    format!("{EXAMPLES}\n{}", crate::exit::HELP)
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a guest without recording it.
+    #[command(after_help = "\
+Example:
+  dejavm run -kernel vmlinuz -initrd initrd.gz -append 'console=ttyS0' -m 512M -smp 2")]
+    Run(RunArgs),
+    /// Run a guest and record it into a journal.
+    #[command(after_help = "\
+Example:
+  dejavm record -o boot.dj -kernel vmlinuz -initrd initrd.gz -append 'console=ttyS0'
+
+The kernel and the initrd are stored in the journal, which is then all that a replay needs, on
+any machine. A recording that is killed can be replayed up to its last second.")]
+    Record(RecordArgs),
+    /// Replay a journal; go to a place in it.
+    #[command(after_help = "\
+Examples:
+  dejavm replay boot.dj                        the whole run, checked against its state hashes
+  dejavm replay boot.dj --seek 1000000         stand before instruction 1000000, open the monitor
+  dejavm replay boot.dj --until 1000000        the console up to there, then the registers
+  dejavm replay boot.dj --seek 1000000 </dev/null   registers and disassembly, then exit")]
+    Replay(ReplayArgs),
+    /// Say what a journal holds.
+    Info(InfoArgs),
+    /// Replay a journal, compare every state hash in it; the exit status is the answer.
+    Verify(VerifyArgs),
+    /// List what came in from outside, with icount and time.
+    Events(EventsArgs),
+    /// Record a guest with a planted race, replay the run that fails, find the moment.
+    Demo(DemoArgs),
+}
+
+/// `dejavm run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// What is watched.
+    #[command(flatten)]
+    pub observe: ObserveArgs,
+    /// Stop at this icount.
+    #[arg(long, value_name = "ICOUNT")]
+    pub until: Option<u64>,
+}
+
+/// `dejavm record`
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    /// The journal to write.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Write over an existing journal.
+    #[arg(long)]
+    pub force: bool,
+    /// Leave kernel and initrd out of the journal: only their hashes are kept, and a replay
+    /// needs the files.
+    #[arg(long)]
+    pub reference_images: bool,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// What is watched.
+    #[command(flatten)]
+    pub observe: ObserveArgs,
+    /// Stop at this icount.
+    #[arg(long, value_name = "ICOUNT")]
+    pub until: Option<u64>,
+}
+
+/// The images of a journal that only refers to them.
+#[derive(Debug, Default, Args)]
+pub struct ImageArgs {
+    /// The kernel, where the journal does not hold it.
+    #[arg(long, value_name = "FILE")]
+    pub kernel: Option<PathBuf>,
+    /// The initial RAM disk, where the journal does not hold it.
+    #[arg(long, value_name = "FILE")]
+    pub initrd: Option<PathBuf>,
+}
+
+/// `dejavm replay`
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The journal.
+    #[arg(value_name = "FILE")]
+    pub journal: PathBuf,
+    /// Go to the position before this instruction, without showing the console on the way, and
+    /// open the monitor there if stdin is a terminal.
+    #[arg(long, value_name = "ICOUNT")]
+    pub seek: Option<u64>,
+    /// Replay up to this instruction, show registers and disassembly, and end.
+    #[arg(long, value_name = "ICOUNT")]
+    pub until: Option<u64>,
+    /// Where the serial ports go: stdio, mon:stdio, file:PATH, null or none.
+    #[arg(long, value_name = "WHERE")]
+    pub serial: Vec<SerialSpec>,
+    /// Start in the monitor on this terminal.
+    #[arg(long, value_name = "WHERE")]
+    pub monitor: Option<MonitorSpec>,
+    /// Where the images are, if not in the journal.
+    #[command(flatten)]
+    pub images: ImageArgs,
+    /// What is watched.
+    #[command(flatten)]
+    pub observe: ObserveArgs,
+    /// As the terminal has no graphics, this changes nothing.
+    #[arg(long, hide = true)]
+    pub nographic: bool,
+}
+
+/// `dejavm info`
+#[derive(Debug, Args)]
+pub struct InfoArgs {
+    /// The journal.
+    #[arg(value_name = "FILE")]
+    pub journal: PathBuf,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dejavm verify`
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The journal.
+    #[arg(value_name = "FILE")]
+    pub journal: PathBuf,
+    /// Say nothing but errors.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Where the images are, if not in the journal.
+    #[command(flatten)]
+    pub images: ImageArgs,
+}
+
+/// `dejavm events`
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// The journal.
+    #[arg(value_name = "FILE")]
+    pub journal: PathBuf,
+}
+
+/// `dejavm demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where to leave the journal of the failing run.
+    #[arg(short, long, value_name = "FILE", default_value = "demo.dj")]
+    pub output: PathBuf,
+    /// The seed of the first run (default: from the clock, so that each demo differs).
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests;

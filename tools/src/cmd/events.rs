@@ -1,0 +1,61 @@
+//! `dejavm events`: what came in from outside, a line each.
+
+use super::verify::{journal_failure, reader};
+use crate::args::EventsArgs;
+use crate::console::class_and_size;
+use crate::error::Failure;
+use crate::exit::Exit;
+use dejavm_core::boundary::{Inbound, Position};
+use std::io::Write as _;
+
+/// Does it.
+pub fn execute(args: &EventsArgs) -> Result<Exit, Failure> {
+    let mut reader = reader(&args.journal)?;
+    let chunks: Vec<_> = reader.events_chunks().copied().collect();
+    let mut stdout = std::io::stdout().lock();
+    for chunk in chunks {
+        let chunk = reader.read_events(&chunk).map_err(|e| journal_failure(&args.journal, &e))?;
+        for (position, event) in &chunk.events {
+            if writeln!(stdout, "{}", line(*position, event)).is_err() {
+                // Whoever reads has seen enough.
+                return Ok(Exit::Success);
+            }
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// Icount, virtual time in seconds, class, contents.
+fn line(at: Position, event: &Inbound) -> String {
+    let (class, _) = class_and_size(event);
+    let seconds = at.now_ns / 1_000_000_000;
+    let ns = at.now_ns % 1_000_000_000;
+    let contents = match event {
+        Inbound::Serial { port, bytes } => format!(" port={port} \"{}\"", bytes.escape_ascii()),
+        Inbound::SerialBreak { port } => format!(" port={port}"),
+        Inbound::Keyboard { scan_codes } => {
+            scan_codes.iter().map(|code| format!(" {code:02x}")).collect::<String>()
+        }
+        Inbound::Reset | Inbound::PowerButton | Inbound::Nmi => String::new(),
+    };
+    format!("{:>14} {seconds:>6}.{ns:09} {class}{contents}", at.icount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        let at = Position { icount: 1234, now_ns: 1_000_000_007 };
+        assert_eq!(
+            line(at, &Inbound::Serial { port: 0, bytes: b"ls\r".to_vec() }),
+            "          1234      1.000000007 serial port=0 \"ls\\r\""
+        );
+        assert_eq!(
+            line(at, &Inbound::Keyboard { scan_codes: vec![0x1E, 0x9E] }),
+            "          1234      1.000000007 keyboard 1e 9e"
+        );
+        assert_eq!(line(at, &Inbound::Nmi), "          1234      1.000000007 nmi");
+    }
+}

@@ -1,0 +1,155 @@
+//! `dejavm info`: what a journal holds.
+
+use super::verify::{journal_failure, reader};
+use crate::args::InfoArgs;
+use crate::console::class_and_size;
+use crate::error::Failure;
+use crate::exit::Exit;
+use dejavm_replay::journal::Ending;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// All that `info` says, as JSON has it.
+#[derive(Debug, Serialize)]
+struct Info {
+    file_bytes: u64,
+    recorded_by: String,
+    cpu_model: String,
+    machine: MachineInfo,
+    images: Vec<ImageInfo>,
+    length_icount: u64,
+    length_ns: u64,
+    state_hashes: usize,
+    events: BTreeMap<&'static str, ClassInfo>,
+    clean: bool,
+    ending: String,
+}
+
+#[derive(Debug, Serialize)]
+struct MachineInfo {
+    vcpus: u32,
+    ram_bytes: u64,
+    command_line: String,
+    seed: u64,
+    rtc_start_unix_s: i64,
+    quantum_icount: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct ImageInfo {
+    role: String,
+    file_name: String,
+    hash: String,
+    embedded: bool,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct ClassInfo {
+    count: usize,
+    payload_bytes: usize,
+}
+
+/// Does it.
+pub fn execute(args: &InfoArgs) -> Result<Exit, Failure> {
+    let info = collect(&args.journal)?;
+    if args.json {
+        let json = serde_json::to_string_pretty(&info).map_err(|e| Failure::new(e.to_string()))?;
+        println!("{json}");
+    } else {
+        print!("{}", text(&args.journal, &info));
+    }
+    Ok(Exit::Success)
+}
+
+fn collect(path: &Path) -> Result<Info, Failure> {
+    let file_bytes = std::fs::metadata(path).map_err(|e| Failure::file("read", path, &e))?.len();
+    let mut reader = reader(path)?;
+    let chunks: Vec<_> = reader.events_chunks().copied().collect();
+    let mut events: BTreeMap<&'static str, ClassInfo> = BTreeMap::new();
+    for chunk in &chunks {
+        let chunk = reader.read_events(chunk).map_err(|e| journal_failure(path, &e))?;
+        for (_, event) in &chunk.events {
+            let (class, size) = class_and_size(event);
+            let entry = events.entry(class).or_default();
+            entry.count += 1;
+            entry.payload_bytes += size;
+        }
+    }
+    let header = reader.header();
+    let (clean, ending) = match reader.ending() {
+        Ending::Clean(end) => (true, end.reason.to_string()),
+        Ending::Unclean { torn: Some(place), .. } => {
+            (false, format!("torn: {place} is incomplete; the run is known up to the chunk before"))
+        }
+        Ending::Unclean { torn: None, .. } => (false, "torn: no end was recorded".to_owned()),
+    };
+    let config = header.config.clone();
+    Ok(Info {
+        file_bytes,
+        recorded_by: format!("dejavm {}", header.dejavm_version),
+        cpu_model: format!("{} version {}", header.cpu_model.name, header.cpu_model.version),
+        machine: MachineInfo {
+            vcpus: config.vcpus,
+            ram_bytes: config.ram_bytes,
+            command_line: config.command_line,
+            seed: config.seed,
+            rtc_start_unix_s: config.rtc_start_unix_s,
+            quantum_icount: config.quantum_icount,
+        },
+        images: header
+            .images
+            .iter()
+            .map(|image| ImageInfo {
+                role: image.role.to_string(),
+                file_name: image.file_name.clone(),
+                hash: image.hash.to_string(),
+                embedded: image.embedded,
+            })
+            .collect(),
+        length_icount: reader.last().icount,
+        length_ns: reader.last().now_ns,
+        state_hashes: chunks.len() + usize::from(clean),
+        events,
+        clean,
+        ending,
+    })
+}
+
+fn text(path: &Path, info: &Info) -> String {
+    let machine = &info.machine;
+    let mut lines = vec![
+        format!("journal     {} ({} bytes)", path.display(), info.file_bytes),
+        format!("recorded by {}, CPU model {}", info.recorded_by, info.cpu_model),
+        format!(
+            "machine     {} vCPU{}, {} MiB RAM, seed {:#x}, RTC starts at {} (Unix), quantum {}",
+            machine.vcpus,
+            if machine.vcpus == 1 { "" } else { "s" },
+            machine.ram_bytes >> 20,
+            machine.seed,
+            machine.rtc_start_unix_s,
+            machine.quantum_icount,
+        ),
+        format!("append      {}", machine.command_line),
+    ];
+    for image in &info.images {
+        let place = if image.embedded { "in the journal" } else { "not in the journal" };
+        lines.push(format!("{:<11} {}, SHA-256 {}, {place}", image.role, image.file_name, image.hash));
+    }
+    lines.push(format!(
+        "length      {} instructions, {}.{:09} s of virtual time",
+        info.length_icount,
+        info.length_ns / 1_000_000_000,
+        info.length_ns % 1_000_000_000
+    ));
+    lines.push(format!("hashes      {}", info.state_hashes));
+    if info.events.is_empty() {
+        lines.push("events      none: nothing came in from outside".to_owned());
+    }
+    for (class, entry) in &info.events {
+        lines.push(format!("events      {class}: {} ({} bytes)", entry.count, entry.payload_bytes));
+    }
+    let how = if info.clean { "clean" } else { "NOT CLEAN" };
+    lines.push(format!("end         {how}: {}", info.ending));
+    lines.join("\n") + "\n"
+}

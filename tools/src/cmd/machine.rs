@@ -1,0 +1,74 @@
+//! From options to a machine: configuration and images.
+
+use crate::args::{IdlePolicy, MachineArgs, RtcBase};
+use crate::error::Failure;
+use dejavm_core::boundary::{Images, MachineConfig};
+use dejavm_core::machine::Machine;
+use dejavm_core::vcpu::Engine;
+use dejavm_replay::session;
+use std::io::Read as _;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The configuration that the options describe. What they leave to the host (the time, the
+/// seed) is decided here, once, and is part of the configuration from then on.
+pub fn config(args: &MachineArgs) -> Result<MachineConfig, Failure> {
+    let defaults = MachineConfig::default();
+    Ok(MachineConfig {
+        vcpus: args.smp,
+        ram_bytes: args.memory.bytes,
+        command_line: args.append.clone(),
+        seed: args.seed.map_or_else(host_seed, Ok)?,
+        rtc_start_unix_s: match args.rtc {
+            RtcBase::Now => host_time()?,
+            RtcBase::Unix(seconds) => seconds,
+        },
+        quantum_icount: args.quantum.unwrap_or(defaults.quantum_icount),
+    })
+}
+
+/// The images that the options name.
+pub fn images(args: &MachineArgs) -> Result<Images, Failure> {
+    let initrd = args.initrd.as_deref().map(read).transpose()?;
+    Ok(Images { kernel: read(&args.kernel)?, initrd })
+}
+
+/// The whole of a file.
+pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|e| Failure::file("read", path, &e))
+}
+
+/// A machine at power-on, on its threads.
+pub fn engine(config: &MachineConfig, images: &Images) -> Result<Engine, Failure> {
+    let machine = Machine::new(config, images.clone()).map_err(|e| {
+        Failure::new(format!("cannot make the machine: {e}"))
+            .advice("the kernel must be a bzImage, or an ELF with a PVH note or a 64-bit entry; check -m too")
+    })?;
+    Ok(Engine::new(machine))
+}
+
+/// What happens while the guest waits: the host waits too if someone may type.
+pub fn idle_policy(args: &MachineArgs, someone_may_type: bool) -> session::IdlePolicy {
+    match args.idle {
+        Some(IdlePolicy::Wait) => session::IdlePolicy::Wait,
+        Some(IdlePolicy::Jump) => session::IdlePolicy::Skip,
+        None if someone_may_type => session::IdlePolicy::Wait,
+        None => session::IdlePolicy::Skip,
+    }
+}
+
+/// A seed that nobody chose.
+pub fn host_seed() -> Result<u64, Failure> {
+    let mut seed = [0; 8];
+    let path = Path::new("/dev/urandom");
+    std::fs::File::open(path)
+        .and_then(|mut file| file.read_exact(&mut seed))
+        .map_err(|e| Failure::file("read", path, &e).advice("give a seed with --seed N"))?;
+    Ok(u64::from_le_bytes(seed))
+}
+
+fn host_time() -> Result<i64, Failure> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let seconds = since.ok().and_then(|d| i64::try_from(d.as_secs()).ok());
+    seconds.ok_or_else(|| Failure::new("the host's clock is before 1970").advice("give -rtc base=@SECONDS"))
+}

@@ -1,0 +1,53 @@
+//! The commands, one file each, and what they share: from the command line to an exit status.
+
+mod demo;
+mod events;
+mod info;
+mod machine;
+mod record;
+mod replay;
+mod run;
+mod setup;
+mod verify;
+
+use crate::args::{Cli, Command, qemu_spelling};
+use crate::error::Failure;
+use crate::exit::{self, Exit};
+use crate::hostio::terminal;
+use clap::Parser as _;
+use std::process::ExitCode;
+
+/// The program: `arguments` are those of the command line, the program's name first.
+pub fn main(arguments: impl IntoIterator<Item = String>) -> ExitCode {
+    terminal::restore_on_panic();
+    let cli = match Cli::try_parse_from(qemu_spelling::rewrite(arguments)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors, and go to stdout.
+            let status = if error.use_stderr() { exit::USAGE } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(status);
+        }
+    };
+    let result = execute(cli.command);
+    terminal::restore();
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("dejavm: {failure}");
+            ExitCode::from(exit::ERROR)
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Run(args) => run::execute(&args),
+        Command::Record(args) => record::execute(&args),
+        Command::Replay(args) => replay::execute(&args),
+        Command::Info(args) => info::execute(&args),
+        Command::Verify(args) => verify::execute(&args),
+        Command::Events(args) => events::execute(&args),
+        Command::Demo(args) => demo::execute(&args),
+    }
+}

@@ -1,0 +1,68 @@
+//! `dejavm record`: a guest, and all that comes in goes into a journal.
+
+use super::machine;
+use super::setup::{Desk, DeskOptions, exit_of, report_end};
+use crate::args::RecordArgs;
+use crate::console::live;
+use crate::error::Failure;
+use crate::exit::Exit;
+use dejavm_monitor::control::Mode;
+use dejavm_replay::session::{LiveOptions, RecordOptions, RecordSession};
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+
+/// Does it.
+pub fn execute(args: &RecordArgs) -> Result<Exit, Failure> {
+    let config = machine::config(&args.machine)?;
+    let images = machine::images(&args.machine)?;
+    let engine = machine::engine(&config, &images)?;
+    let out = create(&args.output, args.force)?;
+    let mut desk = Desk::open(&DeskOptions {
+        serial: &args.machine.serial,
+        monitor: args.machine.monitor,
+        observe: &args.observe,
+        interactive: true,
+    })?;
+    let live_options = LiveOptions {
+        idle: machine::idle_policy(&args.machine, desk.console.input_open()),
+        stop_on_reset: args.machine.no_reboot,
+        until_icount: args.until,
+    };
+    let options = RecordOptions {
+        reference_images: args.reference_images,
+        kernel_file_name: file_name(&args.machine.kernel),
+        initrd_file_name: args.machine.initrd.as_deref().map(file_name).unwrap_or_default(),
+        ..RecordOptions::default()
+    };
+    let journal = |e: &dyn std::fmt::Display| {
+        Failure::new(format!("recording into {}: {e}", args.output.display()))
+            .advice("is the disk full? what is written so far can be replayed")
+    };
+    let mut session = RecordSession::start(engine, &config, &images, out, &options, live_options)
+        .map_err(|e| journal(&e))?;
+    let mode = Mode::Record { file: args.output.display().to_string() };
+    let reason = live::drive(&mut session, &mut desk.console, &mut desk.hmp, &mode)?;
+    session.finish().map_err(|e| journal(&e))?;
+    drop(desk);
+    report_end(reason);
+    Ok(exit_of(reason))
+}
+
+/// A new file, or with `force` an old one over which is written.
+fn create(path: &Path, force: bool) -> Result<File, Failure> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(!force).create(true).truncate(true);
+    options.open(path).map_err(|e| {
+        let failure = Failure::file("create", path, &e);
+        match e.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                failure.advice("choose another name, or overwrite it with --force")
+            }
+            _ => failure,
+        }
+    })
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,70 @@
+//! `dejavm replay`: a recorded run again, or a place in it.
+
+use super::setup::{Desk, DeskOptions};
+use super::verify::{open, session_failure};
+use crate::args::{MonitorSpec, ReplayArgs, SerialSpec};
+use crate::console::control;
+use crate::console::replay::{Ended, drive, seek};
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::hostio::terminal;
+use dejavm_replay::session::{ReplayStop, SessionError};
+
+/// How many instructions are shown at a place.
+const INSTRUCTIONS: usize = 8;
+
+/// Does it.
+pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
+    let mut session = open(&args.journal, &args.images)?;
+    let monitor = match args.monitor {
+        None if args.seek.is_some() && args.until.is_none() && terminal::stdin_is_terminal() => {
+            Some(MonitorSpec::Stdio)
+        }
+        given => given,
+    };
+    let with_monitor = monitor == Some(MonitorSpec::Stdio);
+    let serial: &[SerialSpec] = if args.serial.is_empty() { &[SerialSpec::MuxStdio] } else { &args.serial };
+    let mut desk = Desk::open(&DeskOptions {
+        serial,
+        monitor,
+        observe: &args.observe,
+        interactive: with_monitor || terminal::stdin_is_terminal(),
+    })?;
+    if let Some(icount) = args.seek {
+        match seek(&mut session, icount, Some(&mut desk.console)) {
+            Ok(ReplayStop::Interrupted) => return Ok(Exit::Success),
+            Ok(ReplayStop::Reached | ReplayStop::Ended) => {}
+            Err(error) => return ended_badly(desk, &args.journal, error),
+        }
+    }
+    let only_a_place = args.seek.is_some() && args.until.is_none() && !with_monitor;
+    let ended = if only_a_place {
+        Ended::AtLimit
+    } else {
+        let file = args.journal.display().to_string();
+        match drive(&mut session, &mut desk.console, &mut desk.hmp, &file, args.until) {
+            Ok(ended) => ended,
+            Err(error) => return ended_badly(desk, &args.journal, error),
+        }
+    };
+    drop(desk);
+    if ended == Ended::AtLimit {
+        let position = session.position();
+        println!("\nicount {}, virtual time {} ns", position.icount, position.now_ns);
+        print!("{}", control::place_text(session.machine().machine(), INSTRUCTIONS));
+    }
+    Ok(Exit::Success)
+}
+
+/// A divergence has an exit status of its own; all else is an error.
+fn ended_badly(desk: Desk, journal: &std::path::Path, error: SessionError) -> Result<Exit, Failure> {
+    // The terminal is as it was before anything is said.
+    drop(desk);
+    match error {
+        SessionError::Divergence(divergence) => {
+            eprintln!("dejavm: {}: {divergence}", journal.display());
+            Ok(Exit::Divergence)
+        }
+        other => Err(session_failure(journal, &other)),
+    }
+}

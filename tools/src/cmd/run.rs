@@ -1,0 +1,32 @@
+//! `dejavm run`: a guest, and nothing is kept of it.
+
+use super::machine;
+use super::setup::{Desk, DeskOptions, exit_of, report_end};
+use crate::args::RunArgs;
+use crate::console::live;
+use crate::error::Failure;
+use crate::exit::Exit;
+use dejavm_monitor::control::Mode;
+use dejavm_replay::session::{LiveOptions, LiveSession};
+
+/// Does it.
+pub fn execute(args: &RunArgs) -> Result<Exit, Failure> {
+    let config = machine::config(&args.machine)?;
+    let engine = machine::engine(&config, &machine::images(&args.machine)?)?;
+    let mut desk = Desk::open(&DeskOptions {
+        serial: &args.machine.serial,
+        monitor: args.machine.monitor,
+        observe: &args.observe,
+        interactive: true,
+    })?;
+    let options = LiveOptions {
+        idle: machine::idle_policy(&args.machine, desk.console.input_open()),
+        stop_on_reset: args.machine.no_reboot,
+        until_icount: args.until,
+    };
+    let mut session = LiveSession::new(engine, options);
+    let reason = live::drive(&mut session, &mut desk.console, &mut desk.hmp, &Mode::Live)?;
+    drop(desk);
+    report_end(reason);
+    Ok(exit_of(reason))
+}

@@ -1,0 +1,109 @@
+//! The terminal side of `run`, `record` and `replay`: console, monitor, log, trace.
+
+use crate::args::{MonitorSpec, ObserveArgs, SerialSpec};
+use crate::console::{Console, ConsoleOptions};
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::hostio::terminal::{self, RawTerminal};
+use crate::logging;
+use dejavm_monitor::hmp::{Hmp, Services};
+use dejavm_replay::journal::EndReason;
+use dejavm_trace::event::Registry;
+use dejavm_trace::sink::{Sink, TextSink};
+use std::fs::File;
+use std::io::BufWriter;
+use std::sync::Arc;
+
+/// What a user sits before. The terminal is raw for as long as this lives.
+pub struct Desk {
+    /// Serial ports, keyboard, the monitor's terminal.
+    pub console: Console,
+    /// The monitor.
+    pub hmp: Hmp,
+    _terminal: Option<RawTerminal>,
+}
+
+/// What a desk is made for.
+pub struct DeskOptions<'a> {
+    /// Where the serial ports go; nothing: COM1 is the console.
+    pub serial: &'a [SerialSpec],
+    /// Where the monitor is.
+    pub monitor: Option<MonitorSpec>,
+    /// What is watched.
+    pub observe: &'a ObserveArgs,
+    /// Whether stdin is read.
+    pub interactive: bool,
+}
+
+impl Desk {
+    /// Opens everything.
+    pub fn open(options: &DeskOptions<'_>) -> Result<Self, Failure> {
+        let log = logging::start(&options.observe.log)?;
+        let trace = trace(options.observe)?;
+        let default = [SerialSpec::MuxStdio];
+        let serial = if options.serial.is_empty() { &default } else { options.serial };
+        if serial.iter().filter(|spec| spec.is_stdio()).count() > 1 {
+            return Err(Failure::new("two serial ports cannot both be at stdio")
+                .advice("send one of them to file:PATH or null"));
+        }
+        let escapes = options.monitor != Some(MonitorSpec::None)
+            && (serial.contains(&SerialSpec::MuxStdio) || options.monitor.is_some());
+        let mut console = Console::open(ConsoleOptions {
+            serial,
+            monitor: escapes,
+            start_in_monitor: options.monitor == Some(MonitorSpec::Stdio),
+            trace: trace.clone(),
+        })?;
+        terminal::terminate_on_signals(console.events().clone())
+            .map_err(|e| Failure::new(format!("cannot watch for signals: {e}")))?;
+        let wants_terminal = escapes || serial.contains(&SerialSpec::Stdio);
+        let mut raw = None;
+        if options.interactive && wants_terminal {
+            raw = RawTerminal::enter(!escapes)
+                .map_err(|e| Failure::new(format!("cannot put the terminal into raw mode: {e}")))?;
+            console.read_stdin()?;
+        }
+        let hmp = Hmp::new(Services { trace, log: Box::new(log) });
+        Ok(Self { console, hmp, _terminal: raw })
+    }
+}
+
+fn trace(observe: &ObserveArgs) -> Result<Arc<Registry>, Failure> {
+    let sink: Box<dyn Sink> = match &observe.trace_file {
+        Some(path) => {
+            let file = File::create(path).map_err(|e| Failure::file("create", path, &e))?;
+            Box::new(TextSink::new(BufWriter::new(file)))
+        }
+        None => Box::new(TextSink::new(std::io::stderr())),
+    };
+    let registry = Registry::new(sink);
+    for pattern in &observe.trace {
+        registry.set(pattern, true).map_err(|e| {
+            Failure::new(e.to_string()).advice("`info trace-events` in the monitor lists them all")
+        })?;
+    }
+    Ok(Arc::new(registry))
+}
+
+/// The exit status of a live run that ended so; `None`: the user ended it.
+pub fn exit_of(reason: Option<EndReason>) -> Exit {
+    match reason {
+        Some(EndReason::DebugExit(code)) => Exit::Guest(code),
+        Some(
+            EndReason::PowerOff
+            | EndReason::UserQuit
+            | EndReason::Reset
+            | EndReason::Limit
+            | EndReason::Halted,
+        )
+        | None => Exit::Success,
+    }
+}
+
+/// Says why a live run ended, unless the guest switched itself off.
+pub fn report_end(reason: Option<EndReason>) {
+    match reason {
+        Some(EndReason::PowerOff) | None => {}
+        Some(reason) => eprintln!("dejavm: the run ended: {reason}"),
+    }
+}

@@ -1,0 +1,96 @@
+//! `dejavm verify`: a replay for the sake of its hashes.
+
+use super::machine;
+use crate::args::{ImageArgs, VerifyArgs};
+use crate::console::replay::{FileReplay, Silently};
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::progress::Progress;
+use dejavm_core::boundary::Images;
+use dejavm_replay::journal::{Ending, JournalError, Reader};
+use dejavm_replay::session::{ReplaySession, SessionError, Verdict};
+use std::fs::File;
+use std::path::Path;
+use std::time::Instant;
+
+/// Does it.
+pub fn execute(args: &VerifyArgs) -> Result<Exit, Failure> {
+    let mut session = open(&args.journal, &args.images)?;
+    let start = Instant::now();
+    let progress =
+        if args.quiet { Progress::hidden() } else { Progress::icount("verifying", 0, session.last().icount) };
+    let verdict = session.verify(&mut Silently::new(&progress, 0, None));
+    drop(progress);
+    match verdict {
+        Ok(Some(verdict)) => Ok(report(args, &verdict, start)),
+        Ok(None) => Err(Failure::new("interrupted")),
+        Err(SessionError::Divergence(divergence)) => {
+            eprintln!("dejavm: {}: {divergence}", args.journal.display());
+            Ok(Exit::Divergence)
+        }
+        Err(other) => Err(session_failure(&args.journal, &other)),
+    }
+}
+
+fn report(args: &VerifyArgs, verdict: &Verdict, start: Instant) -> Exit {
+    if !args.quiet {
+        let seconds = start.elapsed().as_secs_f64();
+        println!(
+            "{}: equal: {} state hashes, {} inbound events, {} instructions ({:.1} s, {:.1} MIPS)",
+            args.journal.display(),
+            verdict.hashes,
+            verdict.events,
+            verdict.last.icount,
+            seconds,
+            verdict.last.icount as f64 / seconds / 1e6,
+        );
+    }
+    match &verdict.ending {
+        Ending::Clean(_) => Exit::Success,
+        Ending::Unclean { .. } => {
+            if !args.quiet {
+                println!("the recording did not end cleanly: verified up to its last complete chunk");
+            }
+            Exit::Torn
+        }
+    }
+}
+
+/// A journal's file.
+pub fn reader(journal: &Path) -> Result<Reader<File>, Failure> {
+    Reader::open(journal).map_err(|e| journal_failure(journal, &e))
+}
+
+/// A journal and its machine, at power-on.
+pub fn open(journal: &Path, images: &ImageArgs) -> Result<FileReplay, Failure> {
+    let given = Images {
+        kernel: images.kernel.as_deref().map(machine::read).transpose()?.unwrap_or_default(),
+        initrd: images.initrd.as_deref().map(machine::read).transpose()?,
+    };
+    ReplaySession::open(reader(journal)?, given).map_err(|e| session_failure(journal, &e))
+}
+
+/// What went wrong with a journal, and what to do.
+pub fn journal_failure(journal: &Path, error: &JournalError) -> Failure {
+    let failure = Failure::new(format!("{}: {error}", journal.display()));
+    match error {
+        JournalError::MissingImage { .. } => failure.advice("give it with --kernel FILE or --initrd FILE"),
+        JournalError::WrongImage { .. } => failure.advice("give the very file that was recorded with"),
+        JournalError::NotAJournal => failure.advice("`dejavm record -o FILE …` makes journals"),
+        JournalError::Version { .. } => failure.advice("use the dejavm that recorded it"),
+        JournalError::Damaged { .. } | JournalError::CutShort { .. } => {
+            failure.advice("the file was changed after it was recorded: copy it again")
+        }
+        _ => failure,
+    }
+}
+
+/// What went wrong with a replay.
+pub fn session_failure(journal: &Path, error: &SessionError) -> Failure {
+    match error {
+        SessionError::Journal(error) => journal_failure(journal, error),
+        SessionError::BeyondEnd { .. } => Failure::new(format!("{}: {error}", journal.display()))
+            .advice("`dejavm info FILE` tells how long the run is"),
+        other => Failure::new(format!("{}: {other}", journal.display())),
+    }
+}

@@ -1,0 +1,70 @@
+//! What live and replayed runs under the monitor have in common: looking at the machine.
+
+use dejavm_core::cpu::CpuState;
+use dejavm_core::machine::Machine;
+use dejavm_core::types::{Gpa, VcpuId};
+use dejavm_monitor::control::quiet_walk;
+use dejavm_monitor::disassembly::{MAX_INSN_BYTES, disassemble};
+use dejavm_monitor::hmp::{code_size, instruction_address, registers_text};
+use dejavm_trace::event::Registry;
+use dejavm_trace::probe;
+
+/// The state of a vCPU.
+pub fn cpu_state(machine: &Machine, vcpu: VcpuId) -> Option<CpuState> {
+    machine.vcpus().get(vcpu).map(|cpu| cpu.state.clone())
+}
+
+/// Reads through the page tables of a vCPU.
+pub fn read_virtual(machine: &Machine, vcpu: VcpuId, address: u64, bytes: &mut [u8]) -> bool {
+    let Some(cpu) = machine.vcpus().get(vcpu) else { return false };
+    quiet_walk::read_virtual(machine.memory(), &cpu.state, address, bytes)
+}
+
+/// Reads RAM.
+pub fn read_physical(machine: &Machine, gpa: Gpa, bytes: &mut [u8]) -> bool {
+    quiet_walk::read_physical(machine.memory(), gpa, bytes)
+}
+
+/// Registers of the vCPU whose turn it is, and the next instructions: a place in a run.
+pub fn place_text(machine: &Machine, instructions: usize) -> String {
+    let vcpu = machine.current_vcpu();
+    let Some(cpu) = cpu_state(machine, vcpu) else { return String::new() };
+    let mut text = registers_text(vcpu, &cpu);
+    text.push('\n');
+    text.push_str(&disassembly_text(machine, vcpu, instruction_address(&cpu), instructions));
+    text
+}
+
+/// A number of instructions from `address` on, a line each.
+pub fn disassembly_text(machine: &Machine, vcpu: VcpuId, mut address: u64, count: usize) -> String {
+    let Some(cpu) = cpu_state(machine, vcpu) else { return String::new() };
+    let mut text = String::new();
+    for _ in 0..count {
+        let mut bytes = [0; MAX_INSN_BYTES];
+        let readable = (0..bytes.len())
+            .find(|&i| !read_virtual(machine, vcpu, address.wrapping_add(i as u64), &mut bytes[i..=i]))
+            .unwrap_or(bytes.len());
+        let Some(line) = disassemble(address, &bytes[..readable], code_size(&cpu)) else {
+            text.push_str(&format!("{address:#010x}: unable to read memory\n"));
+            break;
+        };
+        text.push_str(&line.text);
+        text.push('\n');
+        address = address.wrapping_add(line.length as u64);
+    }
+    text
+}
+
+/// Switches the machine's probes as the trace events say.
+pub fn set_probes(machine: &mut Machine, trace: &Registry) {
+    for (kind, event) in probe::PROBES {
+        machine.set_probe(kind, None, trace.enabled(event));
+    }
+}
+
+/// Writes what the probes saw.
+pub fn write_probes(machine: &mut Machine, trace: &Registry) {
+    for record in machine.take_probe_records() {
+        probe::emit(trace, &record);
+    }
+}

@@ -1,0 +1,170 @@
+//! Driving a run with input from outside, recorded or not.
+
+use super::{Console, control};
+use crate::error::Failure;
+use dejavm_core::boundary::{Inbound, Outbound, Position};
+use dejavm_core::cpu::CpuState;
+use dejavm_core::types::{Gpa, Icount, VcpuId};
+use dejavm_core::vcpu::Engine;
+use dejavm_monitor::control::{Control, ControlError, Mode, RunState};
+use dejavm_monitor::hmp::Hmp;
+use dejavm_replay::journal::EndReason;
+use dejavm_replay::session::live::Log;
+use dejavm_replay::session::{Host, LiveSession, Observer, Step, Waited};
+use std::time::{Duration, Instant};
+
+impl Observer for Console {
+    fn outbound(&mut self, event: Outbound) {
+        self.show(&event);
+    }
+
+    fn progress(&mut self, _icount: Icount, _total_icount: Icount) -> bool {
+        !self.wants_attention()
+    }
+}
+
+impl Host for Console {
+    fn next_inbound(&mut self, room: &mut dyn FnMut(u8) -> usize) -> Option<Inbound> {
+        self.pump();
+        let event = self.next_for_machine(room)?;
+        self.taken_at = self.taken_at.or(Some(Instant::now()));
+        self.trace_inbound(&event);
+        Some(event)
+    }
+
+    fn has_backlog(&self) -> bool {
+        !self.typed.is_empty()
+    }
+
+    fn flush_due(&mut self) -> bool {
+        let due = self.taken_at.is_some_and(|at| at.elapsed() >= super::FLUSH_AFTER);
+        if due {
+            self.taken_at = None;
+        }
+        due
+    }
+
+    fn wait(&mut self, max_ns: Option<u64>) -> Waited {
+        self.pump();
+        if self.quit || !self.commands.is_empty() || !self.requests.is_empty() {
+            return Waited::Elapsed(0);
+        }
+        if !self.input_open && self.typed.is_empty() {
+            return Waited::NoMoreInput;
+        }
+        let start = Instant::now();
+        self.block(max_ns.map(Duration::from_nanos));
+        Waited::Elapsed(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Runs until the guest ends the run (the reason), or the user does (`None`).
+///
+/// # Errors
+/// If the journal cannot be written.
+pub fn drive<L: Log>(
+    session: &mut LiveSession<Engine, L>,
+    console: &mut Console,
+    hmp: &mut Hmp,
+    mode: &Mode,
+) -> Result<Option<EndReason>, Failure> {
+    console.events().set_kicker(session.machine().kicker());
+    let mut paused = false;
+    if console.in_monitor() {
+        console.greet();
+    }
+    loop {
+        console.pump();
+        while let Some(line) = console.next_command() {
+            let mut run = LiveControl { session, console, mode, paused: &mut paused };
+            let text = hmp.execute(&line, &mut run);
+            console.print(&text);
+            if !console.quit_asked() {
+                console.prompt();
+            }
+        }
+        if console.quit_asked() {
+            return Ok(None);
+        }
+        if paused {
+            if !console.input_open() {
+                return Ok(None);
+            }
+            console.block(None);
+            continue;
+        }
+        let trace = console.trace.clone();
+        let machine = session.machine().machine();
+        control::set_probes(machine, &trace);
+        console.set_position(machine.position());
+        let step = session.step(console).map_err(|e| Failure::new(e.to_string()))?;
+        control::write_probes(session.machine().machine(), &trace);
+        if let Step::Ended(reason) = step {
+            return Ok(Some(reason));
+        }
+    }
+}
+
+/// A live run, as the monitor sees it.
+struct LiveControl<'a, L> {
+    session: &'a mut LiveSession<Engine, L>,
+    console: &'a mut Console,
+    mode: &'a Mode,
+    paused: &'a mut bool,
+}
+
+impl<L: Log> Control for LiveControl<'_, L> {
+    fn run_state(&self) -> RunState {
+        if self.session.ended().is_some() {
+            RunState::Shutdown
+        } else if *self.paused {
+            RunState::Paused
+        } else {
+            RunState::Running
+        }
+    }
+    fn mode(&self) -> Mode {
+        self.mode.clone()
+    }
+    fn position(&mut self) -> Position {
+        self.session.machine().machine().position()
+    }
+    fn stop(&mut self) {
+        *self.paused = true;
+    }
+    fn resume(&mut self) -> Result<(), ControlError> {
+        *self.paused = false;
+        Ok(())
+    }
+    fn quit(&mut self) {
+        self.console.ask_to_quit();
+    }
+    fn step(&mut self, _count: u64) -> Result<(), ControlError> {
+        Err(ControlError::NotNow("single steps are for replays: record the run, then replay it".into()))
+    }
+    fn seek(&mut self, _icount: Icount) -> Result<(), ControlError> {
+        Err(ControlError::NotNow("replay must be enabled to seek".into()))
+    }
+    fn set_break(&mut self, _icount: Icount) -> Result<(), ControlError> {
+        Err(ControlError::NotNow("setting the breakpoint is allowed only in play mode".into()))
+    }
+    fn delete_break(&mut self) -> Result<(), ControlError> {
+        Err(ControlError::NotNow("replay breakpoints are allowed only in play mode".into()))
+    }
+    fn vcpus(&mut self) -> usize {
+        self.session.machine().machine().vcpus().len()
+    }
+    fn cpu_state(&mut self, vcpu: VcpuId) -> Option<CpuState> {
+        control::cpu_state(self.session.machine().machine(), vcpu)
+    }
+    fn read_physical(&mut self, gpa: Gpa, bytes: &mut [u8]) -> bool {
+        control::read_physical(self.session.machine().machine(), gpa, bytes)
+    }
+    fn read_virtual(&mut self, vcpu: VcpuId, address: u64, bytes: &mut [u8]) -> bool {
+        control::read_virtual(self.session.machine().machine(), vcpu, address, bytes)
+    }
+    fn inject(&mut self, event: Inbound) -> Result<(), ControlError> {
+        self.console.request(event);
+        Ok(())
+    }
+}

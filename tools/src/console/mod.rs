@@ -1,0 +1,292 @@
+//! The one who sits before the machine: its serial ports on the host, the keys that are typed,
+//! the monitor. [`live`] and [`replay`] drive a session with it.
+
+pub mod control;
+pub mod live;
+pub mod replay;
+
+use crate::args::SerialSpec;
+use crate::error::Failure;
+use crate::hostio::serial::SerialOutput;
+use crate::hostio::{HostEvent, HostEvents};
+use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
+use dejavm_core::boundary::{Inbound, Outbound, Position};
+use dejavm_monitor::hmp::{Hmp, PROMPT};
+use dejavm_monitor::line_editor::LineEditor;
+use dejavm_monitor::mux::{self, Mux, MuxEvent};
+use dejavm_trace::event::{EventId, Registry, Value};
+use std::collections::VecDeque;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long input may be taken in but not in the journal's file.
+const FLUSH_AFTER: Duration = Duration::from_millis(500);
+
+/// What the console is made of.
+pub struct ConsoleOptions<'a> {
+    /// Where the serial ports go.
+    pub serial: &'a [SerialSpec],
+    /// The keys of ctrl-a are understood, and there is a monitor.
+    pub monitor: bool,
+    /// The monitor has the terminal from the start.
+    pub start_in_monitor: bool,
+    /// The trace events.
+    pub trace: Arc<Registry>,
+}
+
+/// The serial ports, the keyboard and the monitor's terminal.
+pub struct Console {
+    events: HostEvents,
+    receiver: Receiver<HostEvent>,
+    outputs: Vec<SerialOutput>,
+    /// The port that what is typed goes to.
+    stdio_port: Option<u8>,
+    escapes: bool,
+    mux: Mux,
+    editor: LineEditor,
+    typed: VecDeque<u8>,
+    requests: VecDeque<Inbound>,
+    commands: VecDeque<String>,
+    input_open: bool,
+    reading: bool,
+    quit: bool,
+    taken_at: Option<Instant>,
+    trace: Arc<Registry>,
+    position: Position,
+}
+
+impl Console {
+    /// Opens the outputs. Nothing is read yet: see [`Self::read_stdin`].
+    ///
+    /// # Errors
+    /// If a file cannot be created.
+    pub fn open(options: ConsoleOptions<'_>) -> Result<Self, Failure> {
+        let (sender, receiver) = unbounded();
+        let outputs = options.serial.iter().map(SerialOutput::open).collect::<Result<_, _>>()?;
+        let stdio_port = options.serial.iter().position(SerialSpec::is_stdio);
+        Ok(Self {
+            events: HostEvents::new(sender),
+            receiver,
+            outputs,
+            stdio_port: stdio_port.map(|port| port as u8),
+            escapes: options.monitor,
+            mux: Mux::new(options.monitor && options.start_in_monitor),
+            editor: LineEditor::default(),
+            typed: VecDeque::new(),
+            requests: VecDeque::new(),
+            commands: VecDeque::new(),
+            input_open: false,
+            reading: false,
+            quit: false,
+            taken_at: None,
+            trace: options.trace,
+            position: Position::default(),
+        })
+    }
+
+    /// Starts reading stdin, if anything on this console wants it.
+    ///
+    /// # Errors
+    /// If the host cannot start a thread.
+    pub fn read_stdin(&mut self) -> Result<(), Failure> {
+        if self.stdio_port.is_none() && !self.escapes {
+            return Ok(());
+        }
+        self.input_open = true;
+        self.reading = true;
+        crate::hostio::keyboard::read_stdin(self.events.clone())
+            .map_err(|e| Failure::new(format!("cannot read stdin: {e}")))
+    }
+
+    /// What host events are reported to.
+    pub fn events(&self) -> &HostEvents {
+        &self.events
+    }
+
+    /// Whether something may still be typed.
+    pub fn input_open(&self) -> bool {
+        self.input_open
+    }
+
+    /// Whether the user wants to end.
+    pub fn quit_asked(&self) -> bool {
+        self.quit
+    }
+
+    /// Whether the monitor has the terminal.
+    pub fn in_monitor(&self) -> bool {
+        self.mux.in_monitor()
+    }
+
+    /// Whether something waits that the one who drives the machine must look at.
+    pub fn wants_attention(&mut self) -> bool {
+        self.pump();
+        self.quit || !self.commands.is_empty()
+    }
+
+    /// The next command line for the monitor.
+    pub fn next_command(&mut self) -> Option<String> {
+        self.commands.pop_front()
+    }
+
+    /// Ends the program.
+    pub fn ask_to_quit(&mut self) {
+        self.quit = true;
+    }
+
+    /// Gives an event to the machine as soon as it looks.
+    pub fn request(&mut self, event: Inbound) {
+        self.requests.push_back(event);
+    }
+
+    /// Writes to the terminal, line ends as raw mode needs them.
+    pub fn print(&self, text: &str) {
+        let mut stdout = std::io::stdout().lock();
+        // A terminal that is gone is noticed where the console itself is written.
+        let _ = stdout.write_all(text.replace('\n', "\r\n").as_bytes()).and_then(|()| stdout.flush());
+    }
+
+    /// Greets, when the monitor gets the terminal.
+    pub fn greet(&self) {
+        self.print(&format!("{}{PROMPT}", Hmp::banner()));
+    }
+
+    /// Asks for the next command.
+    pub fn prompt(&self) {
+        if self.mux.in_monitor() {
+            self.print(PROMPT);
+        }
+    }
+
+    /// Where the machine is, for trace events.
+    pub fn set_position(&mut self, position: Position) {
+        self.position = position;
+    }
+
+    /// Takes in all that happened on the host.
+    pub fn pump(&mut self) {
+        while let Ok(event) = self.receiver.try_recv() {
+            self.take(event);
+        }
+    }
+
+    /// Waits until something happens on the host; false if nothing ever will, or time is up.
+    pub fn block(&mut self, at_most: Option<Duration>) -> bool {
+        let event = match at_most {
+            Some(time) => self.receiver.recv_timeout(time),
+            None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        let happened = event.is_ok();
+        if let Ok(event) = event {
+            self.take(event);
+        }
+        self.pump();
+        happened
+    }
+
+    fn take(&mut self, event: HostEvent) {
+        match event {
+            HostEvent::Input(bytes) => bytes.into_iter().for_each(|byte| self.key(byte)),
+            HostEvent::InputEnded => {
+                self.input_open = false;
+                self.quit |= self.mux.in_monitor();
+            }
+            HostEvent::Terminate => self.quit = true,
+        }
+    }
+
+    fn key(&mut self, byte: u8) {
+        let event = if self.escapes { self.mux.push(byte) } else { Some(MuxEvent::Byte(byte)) };
+        match event {
+            None => {}
+            Some(MuxEvent::Byte(byte)) if self.mux.in_monitor() => self.edit(byte),
+            Some(MuxEvent::Byte(byte)) => self.typed.push_back(byte),
+            Some(MuxEvent::SwitchFocus) if self.mux.in_monitor() => self.greet(),
+            Some(MuxEvent::SwitchFocus) => self.print("\n"),
+            Some(MuxEvent::Help) => self.print(&format!("\n{}\n", mux::HELP.join("\n"))),
+            Some(MuxEvent::Quit) => self.quit = true,
+            Some(MuxEvent::Break) => {
+                let port = self.stdio_port.unwrap_or(0);
+                self.requests.push_back(Inbound::SerialBreak { port });
+            }
+            Some(MuxEvent::ToggleTimestamps) => {
+                let port = usize::from(self.stdio_port.unwrap_or(0));
+                if let Some(output) = self.outputs.get_mut(port) {
+                    output.toggle_timestamps();
+                }
+            }
+        }
+    }
+
+    fn edit(&mut self, byte: u8) {
+        let edit = self.editor.push(byte, &Hmp::complete);
+        let mut stdout = std::io::stdout().lock();
+        let _ = stdout.write_all(edit.echo.as_bytes()).and_then(|()| stdout.flush());
+        drop(stdout);
+        self.commands.extend(edit.line);
+    }
+
+    /// The next event for the machine; `room` says how many bytes a port takes.
+    fn next_for_machine(&mut self, room: &mut dyn FnMut(u8) -> usize) -> Option<Inbound> {
+        if let Some(event) = self.requests.pop_front() {
+            return Some(event);
+        }
+        let port = self.stdio_port?;
+        if self.typed.is_empty() {
+            return None;
+        }
+        let count = self.typed.len().min(room(port));
+        let bytes: Vec<u8> = self.typed.drain(..count).collect();
+        (!bytes.is_empty()).then_some(Inbound::Serial { port, bytes })
+    }
+
+    fn trace_inbound(&self, event: &Inbound) {
+        self.trace.emit(EventId::InboundEvent, self.position, || {
+            let (class, size) = class_and_size(event);
+            vec![Value::Text(class.into()), Value::U64(size as u64)]
+        });
+    }
+
+    fn show(&mut self, event: &Outbound) {
+        let at = self.position;
+        match event {
+            Outbound::Serial { port, byte } => {
+                self.trace.emit(EventId::UartWrite, at, || {
+                    vec![Value::U64((*port).into()), Value::U64((*byte).into())]
+                });
+                self.serial_byte(*port, *byte);
+            }
+            Outbound::DebugConsole(byte) => {
+                self.trace.emit(EventId::DebugConsoleWrite, at, || vec![Value::U64((*byte).into())]);
+            }
+            Outbound::Reset(cause) => {
+                self.trace.emit(EventId::MachineReset, at, || vec![Value::Text(format!("{cause:?}"))]);
+            }
+            Outbound::PowerOff => self.trace.emit(EventId::MachinePowerOff, at, Vec::new),
+            Outbound::DebugExit(code) => {
+                self.trace.emit(EventId::DebugExit, at, || vec![Value::U64((*code).into())]);
+            }
+        }
+    }
+
+    fn serial_byte(&mut self, port: u8, byte: u8) {
+        let Some(output) = self.outputs.get_mut(usize::from(port)) else { return };
+        if let Err(error) = output.write(&[byte]) {
+            tracing::warn!(port, %error, "the serial port's output cannot be written; ending");
+            self.quit = true;
+        }
+    }
+}
+
+/// The class of an event, as `events` and `info` name it, and how many bytes it carries.
+pub fn class_and_size(event: &Inbound) -> (&'static str, usize) {
+    match event {
+        Inbound::Serial { port: _, bytes } => ("serial", bytes.len()),
+        Inbound::SerialBreak { port: _ } => ("serial_break", 0),
+        Inbound::Keyboard { scan_codes } => ("keyboard", scan_codes.len()),
+        Inbound::Reset => ("reset", 0),
+        Inbound::PowerButton => ("power_button", 0),
+        Inbound::Nmi => ("nmi", 0),
+    }
+}

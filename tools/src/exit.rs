@@ -1,0 +1,63 @@
+//! The exit statuses of the program: what a script or a CI job can tell from them.
+
+use std::process::ExitCode;
+
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: all is well.
+    Success,
+    /// 3: a replay did not go as it was recorded.
+    Divergence,
+    /// 4: the journal is sound but torn: it was verified up to its last complete chunk.
+    Torn,
+    /// The guest wrote `code` to its debug-exit port: `(code << 1) | 1`, as QEMU's
+    /// isa-debug-exit has it, cut to 8 bits.
+    Guest(u32),
+}
+
+/// 1: something went wrong, and the message says what.
+pub const ERROR: u8 = 1;
+/// 2: the command line is wrong.
+pub const USAGE: u8 = 2;
+
+/// For `--help`.
+pub const HELP: &str = "\
+Exit status:
+  0  success: the guest powered off, or the user quit; a verified journal is equal
+  1  error: the message says what, where, and what to do
+  2  the command line is wrong
+  3  divergence: a replay did not go as it was recorded
+  4  verify: equal as far as it goes, but the recording was torn (its recorder was killed)
+  (code << 1) | 1  run, record: the guest wrote `code` to the debug-exit port F4h, as with
+     QEMU's isa-debug-exit";
+
+impl Exit {
+    /// The status that the shell sees.
+    pub fn status(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Divergence => 3,
+            Self::Torn => 4,
+            Self::Guest(code) => ((code << 1) | 1) as u8,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.status())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Exit;
+
+    #[test]
+    fn debug_exit_is_mapped_as_qemu_maps_it() {
+        assert_eq!(Exit::Guest(0).status(), 1);
+        assert_eq!(Exit::Guest(0x10).status(), 33);
+        assert_eq!(Exit::Guest(0x11).status(), 35);
+    }
+}

@@ -1,0 +1,52 @@
+//! The host side of the door: the terminal, its keyboard, and where serial output goes.
+
+pub mod keyboard;
+pub mod serial;
+pub mod terminal;
+
+use crossbeam_channel::Sender;
+use dejavm_core::vcpu::Kicker;
+use std::sync::{Arc, Mutex};
+
+/// Something that happened on the host while the machine ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostEvent {
+    /// Bytes were typed, or came through a pipe.
+    Input(Vec<u8>),
+    /// Nothing more will be typed.
+    InputEnded,
+    /// The process was asked to end.
+    Terminate,
+}
+
+/// Tells the one who drives the machine what happened, and makes the machine stop to look.
+#[derive(Clone)]
+pub struct HostEvents {
+    sender: Sender<HostEvent>,
+    kicker: Arc<Mutex<Option<Kicker>>>,
+}
+
+impl HostEvents {
+    /// Events go to `sender`; there is no machine to be kicked yet.
+    pub fn new(sender: Sender<HostEvent>) -> Self {
+        Self { sender, kicker: Arc::default() }
+    }
+
+    /// From now on it is this machine that stops for an event.
+    pub fn set_kicker(&self, kicker: Kicker) {
+        if let Ok(mut slot) = self.kicker.lock() {
+            *slot = Some(kicker);
+        }
+    }
+
+    /// Reports an event; false if nobody listens any more.
+    pub fn send(&self, event: HostEvent) -> bool {
+        let sent = self.sender.send(event).is_ok();
+        if let Ok(slot) = self.kicker.lock()
+            && let Some(kicker) = slot.as_ref()
+        {
+            kicker.kick();
+        }
+        sent
+    }
+}

@@ -1,0 +1,48 @@
+//! How far long work is, with its speed and the time left; only where someone looks at it.
+
+use crate::hostio::terminal;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::fmt::Write;
+
+/// Progress over instructions, on stderr if that is a terminal.
+pub struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// From `from` to `to`, in instructions.
+    pub fn icount(doing: &'static str, from: u64, to: u64) -> Self {
+        if !terminal::stderr_is_terminal() {
+            return Self::hidden();
+        }
+        let bar = ProgressBar::with_draw_target(
+            Some(to.saturating_sub(from)),
+            ProgressDrawTarget::stderr_with_hz(8),
+        );
+        let style = ProgressStyle::with_template("{msg} [{bar:30}] {percent:>3}% {mips} MIPS, {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("=> ")
+            .with_key("mips", |state: &ProgressState, out: &mut dyn Write| {
+                let _ = write!(out, "{:.1}", state.per_sec() / 1e6);
+            });
+        bar.set_style(style);
+        bar.set_message(doing);
+        Self { bar }
+    }
+
+    /// Shows nothing.
+    pub fn hidden() -> Self {
+        Self { bar: ProgressBar::hidden() }
+    }
+
+    /// So many instructions are done.
+    pub fn done(&self, instructions: u64) {
+        self.bar.set_position(instructions);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
