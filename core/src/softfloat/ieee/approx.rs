@@ -1,6 +1,7 @@
 //! RCPPS and RSQRTPS. Processors differ here, so the machine has a result of its own: the true
-//! value truncated to 12 fraction bits. Its relative error is below 2^-12; the SDM promises
-//! 1.5 * 2^-12. MXCSR neither changes it nor learns of it.
+//! value rounded to 12 fraction bits, ties away from zero. Its relative error is at most 2^-13; the
+//! SDM promises 1.5 * 2^-12. True values up to the smallest normal number give zeros.
+//! MXCSR neither changes anything nor learns of it.
 
 use super::format::unpack;
 use super::{Format, Single};
@@ -8,14 +9,15 @@ use super::{Format, Single};
 /// Fraction bits of a result.
 const BITS: u32 = 12;
 
-/// The encoding of `significand / 2^BITS * 2^exponent`, with a significand of BITS + 1 bits.
-fn pack(sign: u64, exponent: i32, significand: u64) -> u64 {
+/// The encoding of `doubled / 2^(BITS + 1) * 2^exponent`, rounded to BITS fraction bits.
+fn pack(sign: u64, exponent: i32, doubled: u64) -> u64 {
     let biased = exponent + Single::BIAS;
     if biased <= 0 {
         return sign;
     }
-    let fraction = significand << (Single::FRACTION_BITS - BITS) & Single::FRACTION;
-    sign | (biased as u64) << Single::FRACTION_BITS | fraction
+    // The significand's top bit, and a carry of the rounding, go into the exponent.
+    let significand = doubled.div_ceil(2) << (Single::FRACTION_BITS - BITS);
+    sign | (((biased - 1) as u64) << Single::FRACTION_BITS) + significand
 }
 
 /// RCPPS: denormals are zeros, tiny results are zeros.
@@ -33,9 +35,12 @@ pub fn reciprocal(v: u64) -> u64 {
     let u = unpack::<Single>(v);
     // 1 / 1.f is 1, or in [1/2, 1): then one bit more is computed.
     if u.significand == 1 << 63 {
-        return pack(sign, -u.exponent, 1 << BITS);
+        if u.exponent == Single::BIAS - 1 {
+            return sign;
+        }
+        return pack(sign, -u.exponent, 2 << BITS);
     }
-    let quotient = (1u128 << (63 + 1 + BITS)) / u128::from(u.significand);
+    let quotient = (1u128 << (63 + 2 + BITS)) / u128::from(u.significand);
     pack(sign, -u.exponent - 1, quotient as u64)
 }
 
@@ -59,8 +64,8 @@ pub fn reciprocal_sqrt(v: u64) -> u64 {
     let half = u.exponent >> 1;
     let m = u128::from(u.significand) << (u.exponent & 1);
     if m == 1 << 63 {
-        return pack(0, -half, 1 << BITS);
+        return pack(0, -half, 2 << BITS);
     }
-    let root = ((1u128 << (63 + 2 * (BITS + 1))) / m).isqrt();
+    let root = ((1u128 << (63 + 2 * (BITS + 2))) / m).isqrt();
     pack(0, -half - 1, root as u64)
 }

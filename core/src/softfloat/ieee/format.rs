@@ -177,22 +177,22 @@ pub fn round_pack<F: Format>(u: Unpacked, cx: &mut Context) -> u64 {
         return sign | round_tiny::<F>(u, cx);
     }
     let (kept, dropped) = round_significand::<F>(&u, cx.rounding());
-    if dropped != 0 {
-        cx.raise(mxcsr::PE);
-    }
+    let inexact = if dropped != 0 { mxcsr::PE } else { 0 };
     // The carry of a significand that became 2 goes into the exponent by itself.
     let biased = (u.exponent + F::BIAS - 1) as u64;
     let magnitude = (biased << F::FRACTION_BITS) + kept;
     if magnitude >= F::INFINITY {
+        // Unmasked, the result would be one with an unbounded exponent: PE is that one's.
+        cx.raise(if cx.has(mxcsr::OM) { mxcsr::OE | mxcsr::PE } else { mxcsr::OE | inexact });
         return sign | overflow::<F>(u.negative, cx);
     }
+    cx.raise(inexact);
     sign | magnitude
 }
 
 /// The result of an overflow (SDM vol. 1, table 4-10).
 #[cold]
-fn overflow<F: Format>(negative: bool, cx: &mut Context) -> u64 {
-    cx.raise(mxcsr::OE | mxcsr::PE);
+fn overflow<F: Format>(negative: bool, cx: &Context) -> u64 {
     let to_infinity = match cx.rounding() {
         Rounding::Nearest => true,
         Rounding::Down => negative,
@@ -208,19 +208,21 @@ fn overflow<F: Format>(negative: bool, cx: &mut Context) -> u64 {
 fn round_tiny<F: Format>(u: Unpacked, cx: &mut Context) -> u64 {
     let rounding = cx.rounding();
     let below = (1 - F::BIAS - u.exponent) as u32;
-    let carried = below == 1 && round_significand::<F>(&u, rounding).0 >> F::PRECISION != 0;
-    let tiny = !carried;
-    if tiny && cx.has(mxcsr::FTZ) && cx.has(mxcsr::UM) {
+    let (unbounded, unbounded_dropped) = round_significand::<F>(&u, rounding);
+    let tiny = below > 1 || unbounded >> F::PRECISION == 0;
+    if tiny && !cx.has(mxcsr::UM) {
+        // The result would be the one with an unbounded exponent: PE is that one's.
+        cx.raise(if unbounded_dropped != 0 { mxcsr::UE | mxcsr::PE } else { mxcsr::UE });
+        return 0;
+    }
+    if tiny && cx.has(mxcsr::FTZ) {
         cx.raise(mxcsr::UE | mxcsr::PE);
         return 0;
     }
     let shifted = Unpacked { significand: shift_right_jam(u.significand, below), ..u };
     let (kept, dropped) = round_significand::<F>(&shifted, rounding);
     if dropped != 0 {
-        cx.raise(mxcsr::PE);
-    }
-    if tiny && (dropped != 0 || !cx.has(mxcsr::UM)) {
-        cx.raise(mxcsr::UE);
+        cx.raise(if tiny { mxcsr::UE | mxcsr::PE } else { mxcsr::PE });
     }
     kept
 }

@@ -37,6 +37,8 @@ pub mod mxcsr {
     pub const DAZ: u32 = 1 << 6;
     /// Distance from a flag to its mask.
     pub const MASK_SHIFT: u32 = 7;
+    /// Overflow mask.
+    pub const OM: u32 = OE << MASK_SHIFT;
     /// Underflow mask.
     pub const UM: u32 = UE << MASK_SHIFT;
     /// Position of the rounding control.
@@ -79,7 +81,10 @@ impl Rounding {
 #[derive(Clone, Copy, Debug)]
 pub struct Context {
     control: u32,
+    /// Of this step.
     flags: u32,
+    /// Of the steps before.
+    earlier: u32,
     fast: bool,
 }
 
@@ -88,7 +93,7 @@ impl Context {
     #[inline(always)]
     pub fn new(mxcsr: u32) -> Self {
         const DEFAULT: u32 = mxcsr::FLAGS << mxcsr::MASK_SHIFT;
-        Self { control: mxcsr, flags: 0, fast: mxcsr & !mxcsr::FLAGS == DEFAULT }
+        Self { control: mxcsr, flags: 0, earlier: 0, fast: mxcsr & !mxcsr::FLAGS == DEFAULT }
     }
 
     /// The same with another rounding mode.
@@ -102,7 +107,18 @@ impl Context {
     /// The exception flags raised so far.
     #[inline(always)]
     pub fn flags(&self) -> u32 {
-        self.flags
+        self.earlier | self.flags
+    }
+
+    /// Ends a step of an instruction that computes in several (DPPS). True if an exception is
+    /// unmasked: the next step must not be taken.
+    #[inline]
+    pub fn stops(&mut self) -> bool {
+        let (_, unmasked) = self.outcome();
+        if !unmasked {
+            self.earlier |= std::mem::take(&mut self.flags);
+        }
+        unmasked
     }
 
     /// Raises exception flags.
@@ -117,9 +133,9 @@ impl Context {
     pub fn outcome(&self) -> (u32, bool) {
         let unmasked = !(self.control >> mxcsr::MASK_SHIFT) & mxcsr::FLAGS;
         if self.flags & unmasked & mxcsr::BEFORE != 0 {
-            return (self.flags & mxcsr::BEFORE, true);
+            return (self.earlier | self.flags & mxcsr::BEFORE, true);
         }
-        (self.flags, self.flags & unmasked != 0)
+        (self.flags(), self.flags & unmasked != 0)
     }
 
     /// The rounding mode.

@@ -72,10 +72,10 @@ fn copy(cpu: &mut Vcpu, _: &mut Env<'_>, insn: &Insn) -> Exec<()> {
 
 fn maskmovq(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec<()> {
     mmx_ready(cpu)?;
-    let (v, mask) = (cpu.mm(insn.r[1]), cpu.mm(insn.r[2]));
-    store_masked::<8>(cpu, env, insn, v.into(), mask.into())?;
+    // Before the store and its faults, as Zen 4 has it.
     mmx_enter(cpu);
-    Ok(())
+    let (v, mask) = (cpu.mm(insn.r[1]), cpu.mm(insn.r[2]));
+    store_masked::<8>(cpu, env, insn, v.into(), mask.into())
 }
 
 fn pmovmskb(cpu: &mut Vcpu, _: &mut Env<'_>, insn: &Insn) -> Exec<()> {

@@ -131,8 +131,14 @@ struct DotSingle;
 impl VectorOp for DotSingle {
     fn apply(a: u128, b: u128, imm: u8, cx: &mut Context) -> u128 {
         let [p0, p1, p2, p3] = std::array::from_fn(|k| product::<Single>(a, b, k as u32, imm, cx));
+        if cx.stops() {
+            return a;
+        }
         let low = ieee::add::<Single>(p0, p1, cx);
         let high = ieee::add::<Single>(p2, p3, cx);
+        if cx.stops() {
+            return a;
+        }
         let sum = ieee::add::<Single>(low, high, cx);
         build::<Single>(|k| if imm >> k & 1 != 0 { sum } else { 0 })
     }
@@ -144,6 +150,9 @@ struct DotDouble;
 impl VectorOp for DotDouble {
     fn apply(a: u128, b: u128, imm: u8, cx: &mut Context) -> u128 {
         let [p0, p1] = std::array::from_fn(|k| product::<Double>(a, b, k as u32, imm, cx));
+        if cx.stops() {
+            return a;
+        }
         let sum = ieee::add::<Double>(p0, p1, cx);
         build::<Double>(|k| if imm >> k & 1 != 0 { sum } else { 0 })
     }

@@ -1,6 +1,7 @@
 //! Conversions between XMM registers and general or MMX registers.
 //!
-//! Those with an MMX operand put the x87 unit into MMX operation.
+//! Those with an MMX operand put the x87 unit into MMX operation, and do so (as Zen 4 does) even if
+//! they end in #XM. With a memory operand, CVTPI2PS and CVTPI2PD have nothing to do with MMX.
 
 use super::convert::{pair_to_i32, truncating};
 use super::shape::{element, finish, replace_low, source};
@@ -72,37 +73,32 @@ fn to_general<F: Format, T: Scalar, G: Operand, const TRUNCATE: bool, const MEM:
 
 /// The two doublewords of an MMX register or of memory.
 fn mmx_pair<const MEM: bool>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec<[i32; 2]> {
-    let v: u64 = if MEM { load_vector(cpu, env, insn)? } else { cpu.mm(insn.r[1]) };
+    sse_ready(cpu)?;
+    let v: u64 = if MEM {
+        load_vector(cpu, env, insn)?
+    } else {
+        mmx_ready(cpu)?;
+        mmx_enter(cpu);
+        cpu.mm(insn.r[1])
+    };
     Ok([v as i32, (v >> 32) as i32])
 }
 
 fn cvtpi2ps<const MEM: bool>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec<()> {
-    sse_ready(cpu)?;
-    mmx_ready(cpu)?;
-    let [low, high] = mmx_pair::<MEM>(cpu, env, insn)?;
+    let pair = mmx_pair::<MEM>(cpu, env, insn)?;
     let mut cx = Context::new(cpu.mxcsr);
-    let low = ieee::from_i32::<Single>(low, &mut cx);
-    let high = ieee::from_i32::<Single>(high, &mut cx);
+    let [low, high] = pair.map(|v| ieee::from_i32::<Single>(v, &mut cx));
     finish(cpu, &cx)?;
-    mmx_enter(cpu);
     let old = cpu.xmm(insn.r[0]);
     cpu.set_xmm(insn.r[0], replace_low::<Double>(old, low | high << 32));
     Ok(())
 }
 
-/// Exact; and with a memory operand it has nothing to do with MMX.
+/// Exact: no exceptions.
 fn cvtpi2pd<const MEM: bool>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec<()> {
-    sse_ready(cpu)?;
-    if !MEM {
-        mmx_ready(cpu)?;
-    }
-    let [low, high] = mmx_pair::<MEM>(cpu, env, insn)?;
-    if !MEM {
-        mmx_enter(cpu);
-    }
+    let pair = mmx_pair::<MEM>(cpu, env, insn)?;
     let mut cx = Context::new(cpu.mxcsr);
-    let low = ieee::from_i32::<Double>(low, &mut cx);
-    let high = ieee::from_i32::<Double>(high, &mut cx);
+    let [low, high] = pair.map(|v| ieee::from_i32::<Double>(v, &mut cx));
     cpu.set_xmm(insn.r[0], u128::from(low) | u128::from(high) << 64);
     Ok(())
 }
@@ -115,11 +111,11 @@ fn to_mmx<F: Format, T: Scalar, const TRUNCATE: bool, const MEM: bool>(
     sse_ready(cpu)?;
     mmx_ready(cpu)?;
     let b = source::<T, MEM>(cpu, env, insn)?;
+    mmx_enter(cpu);
     let mut cx = Context::new(cpu.mxcsr);
     let pair = |cx: &mut Context| pair_to_i32::<F>(b, cx);
     let v = if TRUNCATE { truncating(&mut cx, pair) } else { pair(&mut cx) };
     finish(cpu, &cx)?;
-    mmx_enter(cpu);
     cpu.set_mm(insn.r[0], v);
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::cpu::exec::simd::{load_vector, mmx_enter, mmx_ready, sse_ready, store
 use crate::cpu::insn::{Handler, Insn, NO_REG};
 use crate::cpu::state::{RDI, Vcpu};
 use crate::mem::AccessKind;
-use crate::types::Scalar;
+use crate::types::{PAGE_OFFSET_MASK, PAGE_SIZE, Scalar};
 use iced_x86::{Code, Instruction, OpKind};
 
 const LOW: u128 = u64::MAX as u128;
@@ -204,10 +204,10 @@ fn maskmovdqu(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec<()> {
 }
 
 /// Stores those of the low `BYTES` bytes of `v` whose byte in `mask` has its top bit set, at
-/// DS:rDI. Only they are accessed, and all of them are checked before the first is written.
+/// DS:rDI. All `BYTES` bytes must be writable, even if none is selected, as Zen 4 has it.
 ///
 /// # Errors
-/// What the accesses raise.
+/// What the accesses raise; nothing was written then.
 pub fn store_masked<const BYTES: usize>(
     cpu: &mut Vcpu,
     env: &mut Env<'_>,
@@ -215,20 +215,15 @@ pub fn store_masked<const BYTES: usize>(
     v: u128,
     mask: u128,
 ) -> Exec<()> {
-    let selected = |k: usize| mask >> (8 * k + 7) & 1 != 0;
-    let Some(first) = (0..BYTES).find(|k| selected(*k)) else { return Ok(()) };
-    let last = (0..BYTES).rfind(|k| selected(*k)).unwrap_or(first);
-    let address = |cpu: &Vcpu, k: usize| {
-        let ea = cpu.regs[RDI].wrapping_add(k as u64) & insn.addr_mask;
-        cpu.linear_at(insn, insn.seg as usize, ea, 1, true)
-    };
-    for k in [first, last] {
-        let va = address(cpu, k)?;
-        cpu.probe(env, va, 1, AccessKind::Write)?;
+    let ea = cpu.regs[RDI] & insn.addr_mask;
+    let start = cpu.linear_at(insn, insn.seg as usize, ea, BYTES, true)?;
+    let in_page = ((PAGE_SIZE - (start & PAGE_OFFSET_MASK)) as usize).min(BYTES);
+    cpu.probe(env, start, in_page, AccessKind::Write)?;
+    if in_page < BYTES {
+        cpu.probe(env, start.wrapping_add(in_page as u64), BYTES - in_page, AccessKind::Write)?;
     }
-    for k in (first..=last).filter(|k| selected(*k)) {
-        let va = address(cpu, k)?;
-        cpu.store(env, va, (v >> (8 * k)) as u8)?;
+    for k in (0..BYTES).filter(|k| mask >> (8 * k + 7) & 1 != 0) {
+        cpu.store(env, start.wrapping_add(k as u64), (v >> (8 * k)) as u8)?;
     }
     Ok(())
 }
