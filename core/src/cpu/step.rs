@@ -4,11 +4,11 @@
 use super::access::canonical;
 use super::decode_cache::decode_one;
 use super::env::Env;
+use super::exec;
 use super::insn::{Exec, Insn, SEG_FLAT, insn_flags};
 use super::state::{CodeSize, RBP, RSP, Vcpu, seg};
 use crate::mem::AccessKind;
 use crate::types::{Exception, PAGE_OFFSET_MASK, PAGE_SIZE};
-use iced_x86::Code;
 
 /// The longest instruction, in bytes.
 pub const MAX_INSN_BYTES: usize = 15;
@@ -92,7 +92,7 @@ impl Vcpu {
         if e != Exception::GP0 || !on_stack {
             return e;
         }
-        if insn.code == Code::Cmpxchg16b_m128 && ea % LONGEST_SCALAR != 0 {
+        if exec::wants_alignment(insn.code) && ea % LONGEST_SCALAR != 0 {
             return e;
         }
         let reaches_out = !canonical(ea) || !canonical(ea.wrapping_add(LONGEST_SCALAR - 1));

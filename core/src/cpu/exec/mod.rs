@@ -35,6 +35,7 @@ pub(in crate::cpu) mod testing;
 mod x87;
 
 pub use operand::Operand;
+pub use simd::wants_alignment;
 
 use super::env::Env;
 use super::insn::{Exec, Handler, Insn};

@@ -8,8 +8,8 @@ mod shapes;
 pub use lanes::{Lane, pack, pairs, unpack, zip};
 pub use ready::{mmx_enter, mmx_ready, sse_ready};
 pub use shapes::{
-    BinaryImmOp, BinaryOp, from_memory, load_vector, mmx_binary, mmx_binary_imm, store_vector, xmm_binary,
-    xmm_binary_imm,
+    BinaryImmOp, BinaryOp, from_memory, load_vector, mmx_binary, mmx_binary_imm, store_vector,
+    wants_alignment, xmm_binary, xmm_binary_imm,
 };
 pub(super) use shapes::{
     binary_imm_ops, binary_ops, mmx_imm_table, mmx_table, table, xmm_imm_table, xmm_table,

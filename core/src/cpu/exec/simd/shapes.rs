@@ -7,7 +7,7 @@ use crate::cpu::env::Env;
 use crate::cpu::insn::Insn;
 use crate::cpu::state::Vcpu;
 use crate::types::{Exception, Scalar};
-use iced_x86::{Instruction, OpKind};
+use iced_x86::{Code, Instruction, OpKind};
 
 /// An operation of a destination vector and a source, `BYTES` (8 or 16) wide. For 8 only the
 /// low half of the result counts.
@@ -101,6 +101,28 @@ macro_rules! mmx_imm_table {
 pub(in crate::cpu::exec) use {
     binary_imm_ops, binary_ops, mmx_imm_table, mmx_table, table, xmm_imm_table, xmm_table,
 };
+
+/// Whether a memory operand of this form must be aligned to 16 bytes (SDM vol. 1, 10.4.1.1).
+#[cold]
+pub fn wants_alignment(code: Code) -> bool {
+    let any = matches!(
+        code,
+        Code::Movups_xmm_xmmm128
+            | Code::Movups_xmmm128_xmm
+            | Code::Movupd_xmm_xmmm128
+            | Code::Movupd_xmmm128_xmm
+            | Code::Movdqu_xmm_xmmm128
+            | Code::Movdqu_xmmm128_xmm
+            | Code::Lddqu_xmm_m128
+            | Code::Pcmpestri_xmm_xmmm128_imm8
+            | Code::Pcmpestri64_xmm_xmmm128_imm8
+            | Code::Pcmpestrm_xmm_xmmm128_imm8
+            | Code::Pcmpestrm64_xmm_xmmm128_imm8
+            | Code::Pcmpistri_xmm_xmmm128_imm8
+            | Code::Pcmpistrm_xmm_xmmm128_imm8
+    );
+    code.op_code().memory_size().size() == 16 && !any
+}
 
 /// Whether the second operand is in memory.
 pub fn from_memory(i: &Instruction) -> bool {
