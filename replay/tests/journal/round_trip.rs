@@ -120,8 +120,8 @@ fn a_long_run_without_input_takes_next_to_nothing() {
         digest
     };
     for n in 1..=119u64 {
-        let idle = if n > 100 { n * 1_000_003 } else { 0 };
-        writer.end_chunk(at(n << 26, (n << 26) + idle), &hash(n.into())).unwrap();
+        let idle_ns = n * n * 12_345_677;
+        writer.end_chunk(at(n << 26, (n << 26) + idle_ns), &hash(n.into())).unwrap();
     }
     let end = dejavm_replay::journal::End { hash: hash(119), position: writer.last(), ..sample::end() };
     let bytes = writer.finish(&end).unwrap();
