@@ -103,7 +103,7 @@ fn protected_mode_rows() {
         (&[0xD5, 10], &[(RAX, 0x0203)], 0, &[(RAX, 23)], PF),
         (&[0x27], &[(RAX, 0x9C)], 0, &[(RAX, 0x02)], CF | AF),
         (&[0x2F], &[(RAX, 0x05)], AF, &[(RAX, 0xFF)], CF | AF | SF | PF),
-        (&[0x37], &[(RAX, 0x0A)], 0, &[(RAX, 0x100)], CF | AF | PF),
+        (&[0x37], &[(RAX, 0x0A)], 0, &[(RAX, 0x100)], CF | AF),
         // The same with flags that only a Zen 4 tells.
         (&[0x37], &[(RAX, 0x7FDB)], AF, &[(RAX, 0x8001)], CF | AF | OF | SF | PF),
         (&[0x3F], &[(RAX, 0x800B)], 0, &[(RAX, 0x7F05)], CF | AF | OF | PF),
