@@ -1,10 +1,11 @@
-//! MOV to and from control and debug registers, LMSW, SMSW, CLTS, INVLPG, INVPCID, XGETBV,
-//! XSETBV, INVD, WBINVD (SDM vol. 2). The checks of values are in
+//! MOV to and from control and debug registers, LMSW, SMSW, CLTS, CLAC, STAC, INVLPG,
+//! INVPCID, XGETBV, XSETBV, INVD, WBINVD (SDM vol. 2). The checks of values are in
 //! [`crate::cpu::system::control`].
 
 use super::Operand;
 use crate::cpu::access::canonical;
 use crate::cpu::env::Env;
+use crate::cpu::flags;
 use crate::cpu::insn::{Exec, Handler, Insn, NO_REG};
 use crate::cpu::state::{RAX, RCX, RDX, Vcpu, cr0, cr4};
 use crate::cpu::system::control::{write_cr0, write_cr3, write_cr4};
@@ -27,6 +28,8 @@ pub fn select(i: &Instruction) -> Option<Handler> {
         Code::Smsw_r64m16 => smsw::<u64>,
         Code::Lmsw_rm16 | Code::Lmsw_r32m16 | Code::Lmsw_r64m16 => lmsw,
         Code::Clts => clts,
+        Code::Clac => set_ac::<false>,
+        Code::Stac => set_ac::<true>,
         // The soft TLB never differs from the tables: nothing to invalidate.
         Code::Invlpg_m | Code::Invd | Code::Wbinvd => privileged_nop,
         Code::Invpcid_r32_m128 => invpcid::<u32>,
@@ -145,6 +148,16 @@ fn clts(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
     cpu.cr0 &= !cr0::TS;
     cpu.refresh();
     cpu.leave_block();
+    Ok(())
+}
+
+/// CLAC, STAC: outside privilege level 0 they do not exist.
+fn set_ac<const ON: bool>(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
+    if cpu.cpl != 0 {
+        return Err(Exception::UD);
+    }
+    cpu.flags.set_system(flags::AC, ON);
+    cpu.refresh();
     Ok(())
 }
 

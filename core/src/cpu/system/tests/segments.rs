@@ -209,3 +209,18 @@ fn bound_and_into() {
     assert_eq!(s.run(&[0xCE]), Ok(()));
     assert_eq!(s.rig.cpu.rip(), CODE + 1);
 }
+
+#[test]
+fn stac_opens_user_pages_to_the_kernel_under_smap() {
+    let mut s = System::long();
+    s.rig.cpu.cr4 |= cr4::SMAP;
+    s.rig.cpu.refresh();
+    // The rig's pages are all user pages; code in them may be executed without SMEP.
+    let load = [0x8B, 0x04, 0x25, 0, 0, 2, 0];
+    assert_eq!(s.run(&load), Err(Exception::pf(1)));
+    assert_eq!(s.run(&[0x0F, 0x01, 0xCB]), Ok(()));
+    assert_eq!(s.run(&load), Ok(()));
+    assert_eq!(s.run(&[0x0F, 0x01, 0xCA]), Ok(()));
+    assert_eq!(s.run(&load), Err(Exception::pf(1)));
+    assert_eq!(System::long_user().run(&[0x0F, 0x01, 0xCB]), Err(Exception::UD));
+}
