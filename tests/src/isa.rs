@@ -203,10 +203,11 @@ const FEATURES: [F; 33] = [
 ];
 
 /// Instructions whose outcome is the kernel's or the machine's, not the case's.
-const UNTESTABLE: [Mnemonic; 37] = [
+const UNTESTABLE: [Mnemonic; 38] = [
     // They enter the kernel.
     Mnemonic::Int,
     Mnemonic::Int1,
+    Mnemonic::Int3,
     Mnemonic::Syscall,
     Mnemonic::Sysenter,
     // They load segments from the kernel's tables.

@@ -164,6 +164,8 @@ fn ring3(reset: &CpuState) -> CpuState {
     s.segs[seg::FLAT] = reset.segs[seg::FLAT];
     s.gdtr = TableRegister { base: 0, limit: 0 };
     s.idtr = TableRegister { base: 0, limit: 0 };
+    // Too short for an I/O permission bitmap, as Linux has it for most processes.
+    s.tr.limit = 0x66;
     s.cpl = 3;
     s.cr0 = cr0::PE | cr0::MP | cr0::ET | cr0::NE | cr0::WP | cr0::AM | cr0::PG;
     s.cr3 = PML4;

@@ -6,11 +6,12 @@ use crate::cpu::env::{Env, PAUSE_NS};
 use crate::cpu::insn::{Exec, Handler, Insn};
 use crate::cpu::state::{Activity, Vcpu};
 use crate::types::Exception;
-use iced_x86::{Code, Instruction, Mnemonic};
+use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
 /// The handler of a form of this family.
 pub fn select(i: &Instruction) -> Option<Handler> {
     Some(match i.mnemonic() {
+        Mnemonic::Reservednop if prefetch_of_register(i) => super::invalid,
         Mnemonic::Hlt => hlt,
         Mnemonic::Pause => pause,
         Mnemonic::Clflush => clflush,
@@ -26,11 +27,22 @@ pub fn select(i: &Instruction) -> Option<Handler> {
         | Mnemonic::Prefetcht0
         | Mnemonic::Prefetcht1
         | Mnemonic::Prefetcht2
+        | Mnemonic::Prefetchit0
+        | Mnemonic::Prefetchit1
         | Mnemonic::Endbr32
         | Mnemonic::Endbr64 => nop,
         Mnemonic::Ud0 | Mnemonic::Ud1 | Mnemonic::Ud2 => super::invalid,
         _ => return hint(i),
     })
+}
+
+/// 0F 0D is PREFETCH, not part of the hint space: with a register AMD raises #UD.
+fn prefetch_of_register(i: &Instruction) -> bool {
+    let prefetch = matches!(
+        i.code(),
+        Code::Reservednop_rm16_r16_0F0D | Code::Reservednop_rm32_r32_0F0D | Code::Reservednop_rm64_r64_0F0D
+    );
+    prefetch && i.op0_kind() == OpKind::Register
 }
 
 /// Encodings in the hint space (0F 18 to 0F 1F) whose meaning the CPU model lacks: NOPs.

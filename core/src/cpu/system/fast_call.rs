@@ -122,10 +122,10 @@ pub fn sysenter(cpu: &mut Vcpu) -> Result<(), Exception> {
 /// SYSEXIT.
 ///
 /// # Errors
-/// #UD in long mode; #GP(0) outside privilege level 0 of protected mode, or without
-/// IA32_SYSENTER_CS.
+/// #GP(0) outside privilege level 0 of protected mode, or without IA32_SYSENTER_CS; #UD at
+/// privilege level 0 of long mode (Zen 4 looks at the level first).
 pub fn sysexit(cpu: &mut Vcpu) -> Result<(), Exception> {
-    if cpu.long_mode() {
+    if cpu.long_mode() && cpu.cpl == 0 {
         return Err(Exception::UD);
     }
     let selector = cpu.msrs.sysenter_cs as u16 & !3;
