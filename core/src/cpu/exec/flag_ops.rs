@@ -1,10 +1,11 @@
-//! CLC, STC, CMC, CLD, STD, LAHF, SAHF (SDM vol. 2). CLI and STI are privileged, elsewhere.
+//! CLC, STC, CMC, CLD, STD, LAHF, SAHF, CLAC, STAC (SDM vol. 2). CLI and STI are elsewhere.
 
 use super::operand::Operand;
 use crate::cpu::env::Env;
-use crate::cpu::flags::{AF, CF, DF, PF, SF, ZF};
+use crate::cpu::flags::{AC, AF, CF, DF, PF, SF, ZF};
 use crate::cpu::insn::{Exec, HIGH_BYTE, Handler, Insn};
 use crate::cpu::state::Vcpu;
+use crate::types::Exception;
 use iced_x86::{Instruction, Mnemonic};
 
 /// AH as a register index.
@@ -23,6 +24,16 @@ fn cmc(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
 
 fn set_direction<const DOWN: bool>(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
     cpu.state.flags.set_system(DF, DOWN);
+    Ok(())
+}
+
+/// CLAC, STAC: #UD outside ring 0, which takes virtual-8086 mode in.
+fn set_alignment_check<const ON: bool>(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
+    if cpu.cpl != 0 {
+        return Err(Exception::UD);
+    }
+    cpu.state.flags.set_system(AC, ON);
+    cpu.refresh();
     Ok(())
 }
 
@@ -46,8 +57,30 @@ pub fn select(i: &Instruction) -> Option<Handler> {
         Mnemonic::Cmc => cmc,
         Mnemonic::Cld => set_direction::<false>,
         Mnemonic::Std => set_direction::<true>,
+        Mnemonic::Clac => set_alignment_check::<false>,
+        Mnemonic::Stac => set_alignment_check::<true>,
         Mnemonic::Lahf => lahf,
         Mnemonic::Sahf => sahf,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cpu::exec::testing::Rig;
+    use crate::cpu::flags::AC;
+    use crate::mem::MmuIndex;
+    use crate::types::Exception;
+
+    #[test]
+    fn stac_and_clac_open_and_close_user_pages() {
+        let mut rig = Rig::long();
+        rig.cpu.state.cr4 |= crate::cpu::state::cr4::SMAP;
+        for (opcode, ac, mmu) in [(0xCB, true, MmuIndex::Kernel), (0xCA, false, MmuIndex::KernelSmap)] {
+            rig.run(&[0x0F, 0x01, opcode]).unwrap();
+            assert_eq!((rig.cpu.flags.system(AC), rig.cpu.mmu), (ac, mmu));
+        }
+        rig.cpu.state.cpl = 3;
+        assert_eq!(rig.run(&[0x0F, 0x01, 0xCB]), Err(Exception::UD));
+    }
 }
