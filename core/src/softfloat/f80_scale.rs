@@ -9,7 +9,9 @@ pub fn scale(ctx: &mut Context, a: Num, b: Num) -> F80 {
         return nan;
     }
     let infinite = b.class == Class::Infinity;
-    if (infinite && b.sign && a.class == Class::Infinity) || (infinite && !b.sign && a.class == Class::Zero) {
+    let refused = if b.sign { Class::Infinity } else { Class::Zero };
+    if infinite && a.class == refused {
+        // Infinity times zero.
         return ctx.invalid();
     }
     if ctx.denormal(a.denormal | b.denormal) {

@@ -113,7 +113,7 @@ impl Wide {
 pub(super) fn mul_high(a: u128, b: u128) -> u128 {
     let (a1, a0) = (a >> 64, a & u128::from(u64::MAX));
     let (b1, b0) = (b >> 64, b & u128::from(u64::MAX));
-    let low = a0 * b0 >> 64;
+    let low = (a0 * b0) >> 64;
     let (m1, m2) = (a1 * b0, a0 * b1);
     let middle = low + (m1 & u128::from(u64::MAX)) + (m2 & u128::from(u64::MAX));
     a1 * b1 + (m1 >> 64) + (m2 >> 64) + (middle >> 64)
