@@ -298,6 +298,8 @@ impl Machine {
             self.triple_fault = true;
         }
         let cpu = &mut self.vcpus[id];
+        // A task switch finds its triple fault inside an instruction.
+        self.triple_fault |= cpu.activity == Activity::Shutdown;
         let gives_way = std::mem::take(&mut cpu.yielded) || cpu.activity != Activity::Running;
         let ran = self.clock.icount - start;
         self.schedule.charge(self.vcpus.len(), u64::from(self.config.quantum_icount), ran, gives_way);
