@@ -139,6 +139,8 @@ fn load_x87<const WIDE: bool>(cpu: &mut Vcpu, env: &mut Env<'_>, va: u64) -> Res
         let p = physical(&x, i);
         x.regs[p] = F80 { significand: v as u64, sign_exponent: (v >> 64) as u16 };
     }
+    // ES and B follow from the flags and masks, whatever the image says.
+    x.update_summary();
     Ok(x)
 }
 
