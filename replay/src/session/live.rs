@@ -123,10 +123,15 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
     /// Takes in what waits, runs for a while, and hands out what comes. Returns after about a
     /// million instructions, or sooner: when the machine is kicked, idle, or off.
     pub fn step(&mut self, host: &mut dyn Host) -> Result<Step, SessionError> {
+        self.step_until(Icount::MAX, host)
+    }
+
+    /// As [`Self::step`], but not beyond `icount`; the run is not over there.
+    pub fn step_until(&mut self, icount: Icount, host: &mut dyn Host) -> Result<Step, SessionError> {
         self.take_inbound(host)?;
         self.write_out(host.flush_due())?;
         if self.ended.is_none() {
-            let limit = self.next_limit(host);
+            let limit = self.next_limit(icount, host);
             let stop = self.machine.run(&limit);
             self.note(stop);
             self.hand_out(host);
@@ -182,9 +187,9 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
         self.machine.take_outbound().into_iter().for_each(|event| host.outbound(event));
     }
 
-    fn next_limit(&mut self, host: &dyn Host) -> RunLimit {
+    fn next_limit(&mut self, stop_at: Icount, host: &dyn Host) -> RunLimit {
         let step = if host.has_backlog() { BACKLOG_ICOUNT } else { STEP_ICOUNT };
-        let end = self.options.until_icount.unwrap_or(Icount::MAX);
+        let end = self.options.until_icount.unwrap_or(Icount::MAX).min(stop_at);
         let icount = self.machine.position().icount.saturating_add(step).min(self.log.boundary()).min(end);
         let until = Position { icount, now_ns: 0 };
         let stop_when_idle = self.options.idle == IdlePolicy::Wait;

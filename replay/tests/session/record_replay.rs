@@ -49,6 +49,8 @@ fn the_same_inputs_give_the_same_journal() {
 fn a_live_run_is_the_same_run() {
     let mut live = LiveSession::new(Toy::new(), LiveOptions::default());
     let mut host = Script { lazy: 16, ..Script::new(Vec::new(), 1) };
+    assert_eq!(live.step_until(12_345, &mut host).unwrap(), Step::Running);
+    assert_eq!(live.machine().at.icount, 12_345);
     while live.step(&mut host).unwrap() == Step::Running {}
     let mut recorded = Script { lazy: 16, ..Script::new(Vec::new(), 2) };
     record(Toy::new(), &images(), &mut recorded, LiveOptions::default(), 10_000);
