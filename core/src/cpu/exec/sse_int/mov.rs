@@ -7,7 +7,7 @@ use crate::cpu::exec::simd::{load_vector, mmx_enter, mmx_ready, sse_ready, store
 use crate::cpu::insn::{Handler, Insn, NO_REG};
 use crate::cpu::state::{RDI, Vcpu};
 use crate::mem::AccessKind;
-use crate::types::{PAGE_OFFSET_MASK, PAGE_SIZE, Scalar};
+use crate::types::Scalar;
 use iced_x86::{Code, Instruction, OpKind};
 
 const LOW: u128 = u64::MAX as u128;
@@ -204,7 +204,7 @@ fn maskmovdqu(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec<()> {
 }
 
 /// Stores those of the low `BYTES` bytes of `v` whose byte in `mask` has its top bit set, at
-/// DS:rDI. All `BYTES` bytes must be writable, even if none is selected, as Zen 4 has it.
+/// DS:rDI. Every quadword must be writable, even if nothing of it is selected, as Zen 4 has it.
 ///
 /// # Errors
 /// What the accesses raise; nothing was written then.
@@ -217,10 +217,8 @@ pub fn store_masked<const BYTES: usize>(
 ) -> Exec<()> {
     let ea = cpu.regs[RDI] & insn.addr_mask;
     let start = cpu.linear_at(insn, insn.seg as usize, ea, BYTES, true)?;
-    let in_page = ((PAGE_SIZE - (start & PAGE_OFFSET_MASK)) as usize).min(BYTES);
-    cpu.probe(env, start, in_page, AccessKind::Write)?;
-    if in_page < BYTES {
-        cpu.probe(env, start.wrapping_add(in_page as u64), BYTES - in_page, AccessKind::Write)?;
+    for quadword in (0..BYTES as u64).step_by(8) {
+        cpu.probe(env, start.wrapping_add(quadword), 8, AccessKind::Write)?;
     }
     for k in (0..BYTES).filter(|k| mask >> (8 * k + 7) & 1 != 0) {
         cpu.store(env, start.wrapping_add(k as u64), (v >> (8 * k)) as u8)?;
