@@ -17,10 +17,11 @@ use dejavm_replay::session::{
     Host, LiveOptions, Observer, RecordOptions, RecordSession, ReplaySession, Step, Waited,
 };
 use std::collections::VecDeque;
-use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// How many runs are made at least, to see how often it fails.
+const LEAST_RUNS: u64 = 8;
 /// How many runs are tried before the demo gives up.
 const MOST_RUNS: u64 = 64;
 /// The guest needs little.
@@ -45,17 +46,16 @@ pub fn execute(args: &DemoArgs) -> Result<Exit, Failure> {
     println!("{INTRODUCTION}");
     let first_seed = args.seed.map_or_else(machine::host_seed, Ok)?;
     let Some(failed) = run_until_it_fails(&guest, &args.output, first_seed)? else {
-        println!("\nNone of {MOST_RUNS} runs failed. Run the demo again: every time is different.");
+        println!("Run the demo again: every time is different.");
         return Ok(Exit::Success);
     };
-    println!("\nIt failed, in run {}. What the console said:\n", failed.number);
+    println!("The first was run {}. What its console said:\n", failed.number);
     print!("{}", indented(&tail(&failed.console, 4)));
     println!(
         "\nWith a debugger attached, or run again, it would most likely not fail. But the run is\n\
          recorded: all that came in from outside ({} keys, each with its instruction count), in\n\
          {} bytes with the kernel. Here it is again.\n",
-        failed.keys,
-        std::fs::metadata(&args.output).map_or(0, |m| m.len())
+        failed.keys, failed.journal_bytes
     );
     let mut session = open(&args.output)?;
     replay(&mut session, &args.output, &failed)?;
@@ -71,40 +71,52 @@ struct FailedRun {
     number: u64,
     console: Vec<u8>,
     keys: usize,
+    journal_bytes: usize,
 }
 
 fn run_until_it_fails(guest: &Guest, journal: &Path, first_seed: u64) -> Result<Option<FailedRun>, Failure> {
-    for number in 1..=MOST_RUNS {
-        let seed = first_seed.wrapping_add(number - 1);
-        let (reason, host) = record(guest, journal, seed)?;
+    let mut first: Option<FailedRun> = None;
+    let (mut runs, mut failures) = (0, 0);
+    while runs < LEAST_RUNS || (first.is_none() && runs < MOST_RUNS) {
+        let seed = first_seed.wrapping_add(runs);
+        runs += 1;
+        let (reason, host, bytes) = record(guest, seed)?;
         let verdict = match reason {
             EndReason::PowerOff => "closed, all accounted for",
             EndReason::DebugExit(guest::PANIC_CODE) => "PANIC: the audit failed",
             other => return Err(Failure::new(format!("the demo's guest ended unexpectedly: {other}"))),
         };
-        println!("  run {number:>2}: seed {seed:016x}, {:>2} keys typed: {verdict}", host.keys);
-        if reason != EndReason::PowerOff {
-            return Ok(Some(FailedRun { number, console: host.console, keys: host.keys }));
+        println!("  run {runs:>2}: seed {seed:016x}, {:>2} keys typed: {verdict}", host.keys);
+        if reason == EndReason::PowerOff {
+            continue;
+        }
+        failures += 1;
+        if first.is_none() {
+            std::fs::write(journal, &bytes).map_err(|e| Failure::file("write", journal, &e))?;
+            let journal_bytes = bytes.len();
+            first = Some(FailedRun { number: runs, console: host.console, keys: host.keys, journal_bytes });
         }
     }
-    Ok(None)
+    println!(
+        "
+{failures} of {runs} runs failed."
+    );
+    Ok(first)
 }
 
-/// One run, with someone typing, into a journal.
-fn record(guest: &Guest, journal: &Path, seed: u64) -> Result<(EndReason, DemoHost), Failure> {
+/// One run, with someone typing, and its journal.
+fn record(guest: &Guest, seed: u64) -> Result<(EndReason, DemoHost, Vec<u8>), Failure> {
     let config = MachineConfig { seed, ram_bytes: RAM_BYTES, ..MachineConfig::default() };
     let images = Images { kernel: guest.kernel.clone(), initrd: None };
     let engine = machine::engine(&config, &images)?;
     let (sender, receiver) = unbounded();
     let events = HostEvents::new(sender);
     events.set_kicker(engine.kicker());
-    let out = File::create(journal).map_err(|e| Failure::file("create", journal, &e))?;
     let options = RecordOptions { kernel_file_name: "demo ledger".into(), ..RecordOptions::default() };
-    let failed =
-        |e: &dyn std::fmt::Display| Failure::new(format!("recording into {}: {e}", journal.display()));
+    let failed = |e: &dyn std::fmt::Display| Failure::new(format!("recording the demo: {e}"));
     let live = LiveOptions::default();
     let mut session =
-        RecordSession::start(engine, &config, &images, out, &options, live).map_err(|e| failed(&e))?;
+        RecordSession::start(engine, &config, &images, Vec::new(), &options, live).map_err(|e| failed(&e))?;
     let mut host = DemoHost { receiver, typed: VecDeque::new(), console: Vec::new(), keys: 0 };
     let typist = std::thread::spawn(move || type_keys(&events));
     let reason = loop {
@@ -112,11 +124,11 @@ fn record(guest: &Guest, journal: &Path, seed: u64) -> Result<(EndReason, DemoHo
             break reason;
         }
     };
-    session.finish().map_err(|e| failed(&e))?;
+    let (_, journal) = session.finish().map_err(|e| failed(&e))?;
     // The typist ends when nobody listens any more.
     host.receiver = unbounded().1;
     typist.join().map_err(|_| Failure::new("the demo's typist failed"))?;
-    Ok((reason, host))
+    Ok((reason, host, journal))
 }
 
 /// Types until the run is over, as evenly as the host lets it.
@@ -273,14 +285,24 @@ fn further(journal: &Path, moment: &Moment, start: Instant) -> String {
     let file = journal.display();
     let at = moment.store_icount;
     format!(
-        "That took {:.1} s. The journal stays in {file}. Look further:\n\n  \
-         dejavm info {file}\n  \
-         dejavm events {file}\n  \
-         dejavm replay {file}\n  \
-         dejavm replay {file} --seek {at}      then in the monitor: x/4i $pc, step, info registers,\n  \
-                                               x/1dg {:#x}, replay_seek {}\n  \
-         dejavm verify {file}\n\n\
-         And your own: dejavm record -o run.dj -kernel KERNEL -initrd INITRD -append 'console=ttyS0'",
+        "That took {:.1} s. The journal stays in {file}. Look further:
+
+  \
+         dejavm info {file}
+  \
+         dejavm events {file}
+  \
+         dejavm replay {file}
+  \
+         dejavm verify {file}
+  \
+         dejavm replay {file} --seek {at}
+
+\
+         and in the monitor that the last one opens:  x/4i $pc   x/1dg {:#x}   step   replay_seek {}
+
+\
+         With your own guest: dejavm record -o run.dj -kernel KERNEL -initrd INITRD -append 'console=ttyS0'",
         start.elapsed().as_secs_f64(),
         guest::TOTAL,
         at - 10,

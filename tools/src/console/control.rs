@@ -68,3 +68,11 @@ pub fn write_probes(machine: &mut Machine, trace: &Registry) {
         probe::emit(trace, &record);
     }
 }
+
+/// Switches all probes off and forgets what they saw.
+pub fn clear_probes(machine: &mut Machine) {
+    for (kind, _) in probe::PROBES {
+        machine.set_probe(kind, None, false);
+    }
+    machine.take_probe_records();
+}

@@ -1,6 +1,6 @@
 //! Driving a run with input from outside, recorded or not.
 
-use super::{Console, control};
+use super::{Console, control, trace_inbound};
 use crate::error::Failure;
 use dejavm_core::boundary::{Inbound, Outbound, Position};
 use dejavm_core::cpu::CpuState;
@@ -28,7 +28,7 @@ impl Host for Console {
         self.pump();
         let event = self.next_for_machine(room)?;
         self.taken_at = self.taken_at.or(Some(Instant::now()));
-        self.trace_inbound(&event);
+        trace_inbound(&self.trace, self.position, &event);
         Some(event)
     }
 

@@ -241,13 +241,6 @@ impl Console {
         (!bytes.is_empty()).then_some(Inbound::Serial { port, bytes })
     }
 
-    fn trace_inbound(&self, event: &Inbound) {
-        self.trace.emit(EventId::InboundEvent, self.position, || {
-            let (class, size) = class_and_size(event);
-            vec![Value::Text(class.into()), Value::U64(size as u64)]
-        });
-    }
-
     fn show(&mut self, event: &Outbound) {
         let at = self.position;
         match event {
@@ -277,6 +270,14 @@ impl Console {
             self.quit = true;
         }
     }
+}
+
+/// Reports an event that came in.
+fn trace_inbound(trace: &Registry, at: Position, event: &Inbound) {
+    trace.emit(EventId::InboundEvent, at, || {
+        let (class, size) = class_and_size(event);
+        vec![Value::Text(class.into()), Value::U64(size as u64)]
+    });
 }
 
 /// The class of an event, as `events` and `info` name it, and how many bytes it carries.

@@ -1,6 +1,6 @@
 //! Driving a replay: the console of the recorded run again, the monitor, seeking.
 
-use super::{Console, control};
+use super::{Console, control, trace_inbound};
 use crate::progress::Progress;
 use dejavm_core::boundary::{Inbound, Position};
 use dejavm_core::cpu::CpuState;
@@ -8,8 +8,11 @@ use dejavm_core::types::{Gpa, Icount, VcpuId};
 use dejavm_core::vcpu::Engine;
 use dejavm_monitor::control::{Control, ControlError, Mode, RunState};
 use dejavm_monitor::hmp::Hmp;
+use dejavm_replay::journal::Reader;
 use dejavm_replay::session::{Observer, ReplaySession, ReplayStop, SessionError};
+use dejavm_trace::probe;
 use std::fs::File;
+use std::path::Path;
 
 /// A replay of a journal file on vCPU threads.
 pub type FileReplay = ReplaySession<Engine, File>;
@@ -48,6 +51,8 @@ pub fn seek(
 ) -> Result<ReplayStop, SessionError> {
     let here = session.position().icount;
     let from = if icount < here { 0 } else { here };
+    // Nobody watches on the way.
+    control::clear_probes(session.machine().machine());
     let progress = Progress::icount("seeking", from, icount);
     session.seek(icount, &mut Silently::new(&progress, from, console))
 }
@@ -69,10 +74,15 @@ struct Driver {
     started: bool,
     at_end: bool,
     breakpoint: Option<Icount>,
+    /// What came in during the recorded run, for trace events.
+    inbound: Vec<(Position, Inbound)>,
 }
 
-/// Replays until `until`, the end of the journal, or the user's wish. With `stay` the monitor
-/// keeps the run at its end.
+/// The instructions between two looks at the probes.
+const STRETCH_ICOUNT: Icount = 1 << 22;
+
+/// Replays until `until`, the end of the journal (where the monitor stays, if it is open), or
+/// the user's wish.
 ///
 /// # Errors
 /// If the journal cannot be read or the replay diverges.
@@ -84,8 +94,9 @@ pub fn drive(
     until: Option<Icount>,
 ) -> Result<Ended, SessionError> {
     let in_monitor = console.in_monitor();
+    let inbound = recorded_inbound(Path::new(file))?;
     let started = session.position() > Position::default();
-    let mut driver = Driver { paused: in_monitor, started, at_end: false, breakpoint: None };
+    let mut driver = Driver { paused: in_monitor, started, at_end: false, breakpoint: None, inbound };
     if in_monitor {
         console.greet();
     }
@@ -116,6 +127,17 @@ pub fn drive(
     }
 }
 
+/// All that came in during a recorded run.
+fn recorded_inbound(journal: &Path) -> Result<Vec<(Position, Inbound)>, SessionError> {
+    let mut reader = Reader::open(journal)?;
+    let chunks: Vec<_> = reader.events_chunks().copied().collect();
+    let mut events = Vec::new();
+    for chunk in &chunks {
+        events.extend(reader.read_events(chunk)?.events);
+    }
+    Ok(events)
+}
+
 impl Driver {
     /// One stretch of the replay.
     fn go_on(
@@ -125,14 +147,16 @@ impl Driver {
         until: Option<Icount>,
     ) -> Result<Option<Ended>, SessionError> {
         let goal = [self.breakpoint, until].into_iter().flatten().min().unwrap_or(Icount::MAX);
-        let trace = console.trace.clone();
         self.started = true;
-        control::set_probes(session.machine().machine(), &trace);
-        console.set_position(session.position());
-        let stop = session.run_until(goal, console);
-        control::write_probes(session.machine().machine(), &trace);
+        let from = session.position();
+        console.set_position(from);
+        control::set_probes(session.machine().machine(), &console.trace);
+        let stretch = goal.min(from.icount.saturating_add(STRETCH_ICOUNT));
+        let stop = session.run_until(stretch, console);
+        self.write_trace(session, console, from);
         match stop? {
             ReplayStop::Interrupted => Ok(None),
+            ReplayStop::Reached if stretch < goal => Ok(None),
             ReplayStop::Reached if Some(goal) == self.breakpoint => {
                 self.breakpoint = None;
                 self.paused = true;
@@ -147,6 +171,23 @@ impl Driver {
             }
             ReplayStop::Ended => Ok(Some(Ended::AtEnd)),
         }
+    }
+
+    /// Writes what the probes saw since `from`, and what came in, in the order of the run.
+    fn write_trace(&mut self, session: &mut FileReplay, console: &Console, from: Position) {
+        let to = session.position();
+        let mut inbound = self
+            .inbound
+            .iter()
+            .filter(|(at, _)| (from.icount == 0 && *at <= to) || (*at > from && *at <= to))
+            .peekable();
+        for record in session.machine().machine().take_probe_records() {
+            while let Some((at, event)) = inbound.next_if(|(at, _)| *at <= record.position) {
+                trace_inbound(&console.trace, *at, event);
+            }
+            probe::emit(&console.trace, &record);
+        }
+        inbound.for_each(|(at, event)| trace_inbound(&console.trace, *at, event));
     }
 
     fn announce(&self, session: &mut FileReplay, console: &mut Console) {

@@ -1,0 +1,167 @@
+//! The program as a user or a CI job starts it: outputs and exit statuses.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+/// A folder of this test's own, with the journal of a demo in it.
+struct Desk {
+    folder: PathBuf,
+}
+
+impl Desk {
+    fn new(name: &str) -> Self {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        Self { folder }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_dejavm"))
+            .args(arguments)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// Runs, expects an exit status, gives stdout.
+    fn expect(&self, arguments: &[&str], status: i32) -> String {
+        let output = self.run(arguments);
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{stdout}\n{stderr}");
+        stdout
+    }
+
+    /// A journal of a run that failed.
+    fn demo(&self) -> String {
+        self.expect(&["demo", "--seed", "1"], 0)
+    }
+}
+
+/// The number after `before`.
+fn number_after(text: &str, before: &str) -> u64 {
+    let at = text.find(before).unwrap_or_else(|| panic!("{before:?} is not in {text}")) + before.len();
+    let digits: String = text[at..].chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
+#[test]
+fn the_demo_tells_its_story_and_leaves_a_journal() {
+    let desk = Desk::new("story");
+    let story = desk.demo();
+    for part in ["PANIC: the audit failed", "replayed:", "verified:", "*** interrupt 0x", "STORES"] {
+        assert!(story.contains(part), "{part:?} is not in\n{story}");
+    }
+    assert!(desk.folder.join("demo.dj").exists());
+}
+
+#[test]
+fn a_journal_can_be_looked_at_from_all_sides() {
+    let desk = Desk::new("sides");
+    let story = desk.demo();
+    let store = number_after(&story, "the store at instruction ");
+
+    let info: serde_json::Value =
+        serde_json::from_str(&desk.expect(&["info", "demo.dj", "--json"], 0)).unwrap();
+    assert_eq!(info["clean"], true);
+    assert_eq!(info["machine"]["vcpus"], 1);
+    assert!(info["length_icount"].as_u64().unwrap() > store);
+    let keys = info["events"]["serial"]["payload_bytes"].as_u64().unwrap_or(0);
+    assert!(desk.expect(&["info", "demo.dj"], 0).contains("end         clean: debug exit with code 7"));
+
+    let events = desk.expect(&["events", "demo.dj"], 0);
+    assert_eq!(events.matches('d').count() as u64, keys, "{events}");
+    assert!(desk.expect(&["verify", "demo.dj"], 0).contains("equal"));
+
+    let console = desk.expect(&["replay", "demo.dj"], 0);
+    assert!(console.starts_with("ledger: open for business\r\n"), "{console}");
+    assert!(console.ends_with("ledger: halted\r\n"), "{console}");
+
+    let place = desk.expect(&["replay", "demo.dj", "--seek", &store.to_string()], 0);
+    assert!(
+        place.contains(&format!("icount {store},")) && place.contains("movq     %rdx, 0x208000"),
+        "{place}"
+    );
+    assert!(!place.contains("ledger"), "the console is not shown on the way: {place}");
+    let until = desk.expect(&["replay", "demo.dj", "--until", &store.to_string()], 0);
+    assert!(until.starts_with("ledger") && until.contains("movq     %rdx, 0x208000"), "{until}");
+}
+
+#[test]
+fn trace_events_of_a_replay_are_the_same_each_time() {
+    let desk = Desk::new("trace");
+    desk.demo();
+    let trace = |name: &str| {
+        let arguments =
+            ["replay", "demo.dj", "--trace", "cpu_*", "--trace", "inbound*", "--trace-file", name];
+        desk.expect(&arguments, 0);
+        std::fs::read_to_string(desk.folder.join(name)).unwrap()
+    };
+    let first = trace("first.txt");
+    assert!(first.lines().filter(|line| line.contains("cpu_interrupt vcpu=0x0 vector=0x20")).count() > 10);
+    assert!(first.contains("inbound_event class=serial"), "{first}");
+    assert_eq!(first, trace("second.txt"));
+    let icounts: Vec<u64> = first.lines().map(|l| l.split(' ').next().unwrap().parse().unwrap()).collect();
+    assert!(icounts.is_sorted(), "{first}");
+}
+
+#[test]
+fn exit_statuses() {
+    let desk = Desk::new("status");
+    desk.expect(&["--help"], 0);
+    desk.expect(&["nosuch"], 2);
+    desk.expect(&["info", "missing.dj"], 1);
+    std::fs::write(desk.folder.join("text.dj"), "this is no journal, but it is long enough").unwrap();
+    let output = desk.run(&["verify", "text.dj"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not a dejavm journal"));
+    desk.demo();
+    let journal = std::fs::read(desk.folder.join("demo.dj")).unwrap();
+    desk.expect(&["replay", "demo.dj", "--seek", "999999999999"], 1);
+    let mut flipped = journal.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 0x10;
+    std::fs::write(desk.folder.join("flipped.dj"), &flipped).unwrap();
+    assert_eq!(desk.run(&["verify", "flipped.dj"]).status.code(), Some(1));
+}
+
+/// Puts the demo's guest where `-kernel kernel` finds it.
+fn put_kernel(desk: &Desk) {
+    let guest = dejavm_tools::demo::guest::build().unwrap();
+    std::fs::write(desk.folder.join("kernel"), guest.kernel).unwrap();
+}
+
+#[test]
+fn recording_does_not_overwrite_unasked() {
+    let desk = Desk::new("overwrite");
+    put_kernel(&desk);
+    std::fs::write(desk.folder.join("old.dj"), "precious").unwrap();
+    let output = desk.run(&["record", "-o", "old.dj", "-kernel", "kernel", "--until", "1000"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--force"));
+    assert_eq!(std::fs::read(desk.folder.join("old.dj")).unwrap(), b"precious");
+    desk.expect(&["record", "--force", "-o", "old.dj", "-kernel", "kernel", "--until", "1000"], 0);
+    desk.expect(&["verify", "old.dj"], 0);
+}
+
+#[test]
+fn a_recorded_console_is_the_replayed_one_and_a_panic_has_its_exit_status() {
+    let desk = Desk::new("record");
+    put_kernel(&desk);
+    let mut statuses = Vec::new();
+    for seed in 0..8 {
+        let seed = seed.to_string();
+        let arguments = ["-kernel", "kernel", "-m", "16M", "-nographic", "-seed", &seed];
+        let recorded = desk.run(&[&["record", "--force", "-o", "run.dj"], &arguments[..]].concat());
+        let status = recorded.status.code().unwrap();
+        let replayed = desk.expect(&["replay", "run.dj"], 0);
+        assert_eq!(String::from_utf8_lossy(&recorded.stdout), replayed);
+        assert_eq!(desk.run(&[&["run"], &arguments[..]].concat()).status.code(), Some(status));
+        assert_eq!(replayed.contains("PANIC"), status == 15, "{replayed}");
+        statuses.push(status);
+    }
+    assert!(statuses.contains(&0) && statuses.contains(&15), "{statuses:?}");
+}
