@@ -83,3 +83,40 @@ pub fn unpack<L: Lane, const BYTES: usize, const HIGH: bool>(a: u128, b: u128) -
         from[(start + k / 2) % n]
     })
 }
+
+/// The top bit of every byte. What follows works on all bytes at once in one integer, since
+/// compilers do not make vectors of loops over the bytes of a u128.
+const TOP: u128 = u128::from_ne_bytes([0x80; 16]);
+
+/// Sums of bytes.
+#[inline(always)]
+pub fn add_bytes(a: u128, b: u128) -> u128 {
+    ((a & !TOP).wrapping_add(b & !TOP)) ^ ((a ^ b) & TOP)
+}
+
+/// Differences of bytes.
+#[inline(always)]
+pub fn sub_bytes(a: u128, b: u128) -> u128 {
+    ((a | TOP).wrapping_sub(b & !TOP)) ^ ((a ^ !b) & TOP)
+}
+
+/// Bytes of all ones where the bytes are equal.
+#[inline(always)]
+pub fn equal_bytes(a: u128, b: u128) -> u128 {
+    let differ = a ^ b;
+    spread(!((differ & !TOP).wrapping_add(!TOP) | differ) & TOP)
+}
+
+/// The smaller of unsigned bytes.
+#[inline(always)]
+pub fn min_bytes(a: u128, b: u128) -> u128 {
+    let not_below = (a & !b | !(a ^ b) & (a | TOP).wrapping_sub(b & !TOP)) & TOP;
+    let mask = spread(not_below);
+    b & mask | a & !mask
+}
+
+/// Bytes of all ones where the top bit is set; the others must be zero.
+#[inline(always)]
+fn spread(tops: u128) -> u128 {
+    tops | tops.wrapping_sub(tops >> 7)
+}

@@ -5,7 +5,7 @@ mod lanes;
 mod ready;
 mod shapes;
 
-pub use lanes::{Lane, pack, pairs, unpack, zip};
+pub use lanes::{Lane, add_bytes, equal_bytes, min_bytes, pack, pairs, sub_bytes, unpack, zip};
 pub use ready::{mmx_enter, mmx_ready, sse_ready};
 pub use shapes::{
     BinaryImmOp, BinaryOp, from_memory, load_vector, mmx_binary, mmx_binary_imm, store_vector,

@@ -1,6 +1,8 @@
 //! Integer arithmetic and logic on lanes.
 
-use crate::cpu::exec::simd::{Lane, binary_imm_ops, binary_ops, pairs, xmm_imm_table, xmm_table, zip};
+use crate::cpu::exec::simd::{
+    Lane, add_bytes, binary_imm_ops, binary_ops, min_bytes, pairs, sub_bytes, xmm_imm_table, xmm_table, zip,
+};
 use crate::cpu::insn::Handler;
 use iced_x86::Instruction;
 
@@ -99,11 +101,11 @@ binary_ops! {
     AndNot = |a, b| !a & b;
     Or = |a, b| a | b;
     Xor = |a, b| a ^ b;
-    Paddb = |a, b| zip(a, b, u8::wrapping_add);
+    Paddb = |a, b| add_bytes(a, b);
     Paddw = |a, b| zip(a, b, u16::wrapping_add);
     Paddd = |a, b| zip(a, b, u32::wrapping_add);
     Paddq = |a, b| zip(a, b, u64::wrapping_add);
-    Psubb = |a, b| zip(a, b, u8::wrapping_sub);
+    Psubb = |a, b| sub_bytes(a, b);
     Psubw = |a, b| zip(a, b, u16::wrapping_sub);
     Psubd = |a, b| zip(a, b, u32::wrapping_sub);
     Psubq = |a, b| zip(a, b, u64::wrapping_sub);
@@ -127,7 +129,7 @@ binary_ops! {
     Psadbw = |a, b| sum_differences(a, b);
     Pavgb = |a, b| zip(a, b, |x: u8, y: u8| ((u16::from(x) + u16::from(y) + 1) >> 1) as u8);
     Pavgw = |a, b| zip(a, b, |x: u16, y: u16| ((u32::from(x) + u32::from(y) + 1) >> 1) as u16);
-    Pminub = |a, b| zip(a, b, |x: u8, y| x.min(y));
+    Pminub = |a, b| min_bytes(a, b);
     Pminuw = |a, b| zip(a, b, |x: u16, y| x.min(y));
     Pminud = |a, b| zip(a, b, |x: u32, y| x.min(y));
     Pminsb = |a, b| zip(a, b, |x: i8, y| x.min(y));

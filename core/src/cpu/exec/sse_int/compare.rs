@@ -3,7 +3,7 @@
 use crate::cpu::access::Exec;
 use crate::cpu::env::Env;
 use crate::cpu::exec::operand::Operand;
-use crate::cpu::exec::simd::{binary_ops, from_memory, load_vector, sse_ready, xmm_table, zip};
+use crate::cpu::exec::simd::{binary_ops, equal_bytes, from_memory, load_vector, sse_ready, xmm_table, zip};
 use crate::cpu::flags;
 use crate::cpu::insn::{Handler, Insn};
 use crate::cpu::state::Vcpu;
@@ -39,7 +39,7 @@ fn select_other(i: &Instruction) -> Option<Handler> {
 }
 
 binary_ops! {
-    Pcmpeqb = |a, b| zip(a, b, |x: i8, y| -i8::from(x == y));
+    Pcmpeqb = |a, b| equal_bytes(a, b);
     Pcmpeqw = |a, b| zip(a, b, |x: i16, y| -i16::from(x == y));
     Pcmpeqd = |a, b| zip(a, b, |x: i32, y| -i32::from(x == y));
     Pcmpeqq = |a, b| zip(a, b, |x: i64, y| -i64::from(x == y));
