@@ -215,7 +215,7 @@ fn paths_in(text: &str) -> impl Iterator<Item = &str> {
         let top = w.split('/').next().unwrap_or_default();
         w.contains('/')
             && !w.contains([' ', '*', '<', '$'])
-            && (crates().any(|c| c == top) || top == "guests")
+            && (crates().any(|c| c == top) || ["docs", "guests"].contains(&top))
     })
 }
 
