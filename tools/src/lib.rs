@@ -8,4 +8,5 @@ pub mod error;
 pub mod exit;
 pub mod hostio;
 pub mod logging;
+pub mod output;
 pub mod progress;

@@ -10,6 +10,8 @@ use crate::demo::hunt::{self, Access, Event, Moment};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::hostio::{HostEvent, HostEvents};
+use crate::output::print;
+use crate::say;
 use crossbeam_channel::{Receiver, unbounded};
 use dejavm_core::boundary::{Images, Inbound, MachineConfig, Outbound};
 use dejavm_replay::journal::EndReason;
@@ -43,26 +45,27 @@ pub fn execute(args: &DemoArgs) -> Result<Exit, Failure> {
     let start = Instant::now();
     let guest =
         guest::build().map_err(|e| Failure::new(format!("the demo's guest cannot be assembled: {e}")))?;
-    println!("{INTRODUCTION}");
+    say!("{INTRODUCTION}");
     let first_seed = args.seed.map_or_else(machine::host_seed, Ok)?;
     let Some(failed) = run_until_it_fails(&guest, &args.output, first_seed)? else {
-        println!("Run the demo again: every time is different.");
+        say!("Run the demo again: every time is different.");
         return Ok(Exit::Success);
     };
-    println!("The first was run {}. What its console said:\n", failed.number);
-    print!("{}", indented(&tail(&failed.console, 4)));
-    println!(
+    say!("The first was run {}. What its console said:\n", failed.number);
+    print(format_args!("{}", indented(&tail(&failed.console, 4))));
+    say!(
         "\nWith a debugger attached, or run again, it would most likely not fail. But the run is\n\
          recorded: all that came in from outside ({} keys, each with its instruction count), in\n\
          {} bytes with the kernel. Here it is again.\n",
-        failed.keys, failed.journal_bytes
+        failed.keys,
+        failed.journal_bytes
     );
     let mut session = open(&args.output)?;
     replay(&mut session, &args.output, &failed)?;
     verify(&mut session, &args.output)?;
     let moment = find(&mut session, &guest, &args.output)?;
     show(&mut session, &args.output, &moment)?;
-    println!("{}", further(&args.output, &moment, start));
+    say!("{}", further(&args.output, &moment, start));
     Ok(Exit::Success)
 }
 
@@ -86,7 +89,7 @@ fn run_until_it_fails(guest: &Guest, journal: &Path, first_seed: u64) -> Result<
             EndReason::DebugExit(guest::PANIC_CODE) => "PANIC: the audit failed",
             other => return Err(Failure::new(format!("the demo's guest ended unexpectedly: {other}"))),
         };
-        println!("  run {runs:>2}: seed {seed:016x}, {:>2} keys typed: {verdict}", host.keys);
+        say!("  run {runs:>2}: seed {seed:016x}, {:>2} keys typed: {verdict}", host.keys);
         if reason == EndReason::PowerOff {
             continue;
         }
@@ -97,7 +100,7 @@ fn run_until_it_fails(guest: &Guest, journal: &Path, first_seed: u64) -> Result<
             first = Some(FailedRun { number: runs, console: host.console, keys: host.keys, journal_bytes });
         }
     }
-    println!(
+    say!(
         "
 {failures} of {runs} runs failed."
     );
@@ -202,7 +205,7 @@ fn replay(session: &mut FileReplay, journal: &Path, failed: &FailedRun) -> Resul
     if listener.0 != failed.console {
         return Err(Failure::new("the replay's console differs from the recorded one: a bug of dejavm"));
     }
-    println!(
+    say!(
         "  replayed: {} instructions, the same {} bytes on the console, the same PANIC",
         session.position().icount,
         listener.0.len()
@@ -213,10 +216,7 @@ fn replay(session: &mut FileReplay, journal: &Path, failed: &FailedRun) -> Resul
 fn verify(session: &mut FileReplay, journal: &Path) -> Result<(), Failure> {
     match session.verify(&mut ()).map_err(|e| session_failure(journal, &e))? {
         Some(verdict) => {
-            println!(
-                "  verified: all {} state hashes are equal (registers, devices, memory)\n",
-                verdict.hashes
-            );
+            say!("  verified: all {} state hashes are equal (registers, devices, memory)\n", verdict.hashes);
             Ok(())
         }
         None => Err(Failure::new("the verification was interrupted")),
@@ -226,12 +226,10 @@ fn verify(session: &mut FileReplay, journal: &Path) -> Result<(), Failure> {
 fn find(session: &mut FileReplay, guest: &Guest, journal: &Path) -> Result<Moment, Failure> {
     let start = Instant::now();
     let end = session.last().icount;
-    println!(
-        "When was the money lost? A binary search over the run: is anything missing at this instruction?"
-    );
+    say!("When was the money lost? A binary search over the run: is anything missing at this instruction?");
     let moment = hunt::find(session, guest, end).map_err(|e| session_failure(journal, &e))?;
     let moment = moment.ok_or_else(|| Failure::new("nothing is missing in the run that failed"))?;
-    println!(
+    say!(
         "Found after {} seeks ({} ms): the store at instruction {}, {} instructions before the panic.\n",
         moment.seeks,
         start.elapsed().as_millis(),
@@ -243,11 +241,11 @@ fn find(session: &mut FileReplay, guest: &Guest, journal: &Path) -> Result<Momen
 
 /// The events of the moment, and the registers before the store.
 fn show(session: &mut FileReplay, journal: &Path, moment: &Moment) -> Result<(), Failure> {
-    println!("All that touched the total, from the teller's load to the teller's store:\n");
+    say!("All that touched the total, from the teller's load to the teller's store:\n");
     for event in &moment.events {
-        println!("{}", event_line(event));
+        say!("{}", event_line(event));
     }
-    println!(
+    say!(
         "\nThe teller stores a sum that was computed from what it loaded, before the interrupt. The\n\
          payment made in between is gone; the audit found out much later. The place, one instruction\n\
          before the store:"
@@ -256,7 +254,7 @@ fn show(session: &mut FileReplay, journal: &Path, moment: &Moment) -> Result<(),
     let text = control::place_text(session.machine().machine(), 3);
     let (registers, rest) = text.split_at(text.find("ES =").unwrap_or(0));
     let code = rest.rfind("\n\n").map_or("", |at| &rest[at + 1..]);
-    println!("{registers}{code}");
+    say!("{registers}{code}");
     Ok(())
 }
 

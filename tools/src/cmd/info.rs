@@ -5,6 +5,8 @@ use crate::args::InfoArgs;
 use crate::console::class_and_size;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output::print;
+use crate::say;
 use dejavm_replay::journal::Ending;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -55,9 +57,9 @@ pub fn execute(args: &InfoArgs) -> Result<Exit, Failure> {
     let info = collect(&args.journal)?;
     if args.json {
         let json = serde_json::to_string_pretty(&info).map_err(|e| Failure::new(e.to_string()))?;
-        println!("{json}");
+        say!("{json}");
     } else {
-        print!("{}", text(&args.journal, &info));
+        print(format_args!("{}", text(&args.journal, &info)));
     }
     Ok(Exit::Success)
 }

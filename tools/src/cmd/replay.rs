@@ -8,6 +8,8 @@ use crate::console::replay::{Ended, drive, seek};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::hostio::terminal;
+use crate::output::print;
+use crate::say;
 use dejavm_replay::session::{ReplayStop, SessionError};
 
 /// How many instructions are shown at a place.
@@ -50,8 +52,8 @@ pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
     drop(desk);
     if ended == Ended::AtLimit {
         let position = session.position();
-        println!("\nicount {}, virtual time {} ns", position.icount, position.now_ns);
-        print!("{}", control::place_text(session.machine().machine(), INSTRUCTIONS));
+        say!("\nicount {}, virtual time {} ns", position.icount, position.now_ns);
+        print(format_args!("{}", control::place_text(session.machine().machine(), INSTRUCTIONS)));
     }
     Ok(Exit::Success)
 }

@@ -6,6 +6,7 @@ use crate::console::replay::{FileReplay, Silently};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::progress::Progress;
+use crate::say;
 use dejavm_core::boundary::Images;
 use dejavm_replay::journal::{Ending, JournalError, Reader};
 use dejavm_replay::session::{ReplaySession, SessionError, Verdict};
@@ -35,7 +36,7 @@ pub fn execute(args: &VerifyArgs) -> Result<Exit, Failure> {
 fn report(args: &VerifyArgs, verdict: &Verdict, start: Instant) -> Exit {
     if !args.quiet {
         let seconds = start.elapsed().as_secs_f64();
-        println!(
+        say!(
             "{}: equal: {} state hashes, {} inbound events, {} instructions ({:.1} s, {:.1} MIPS)",
             args.journal.display(),
             verdict.hashes,
@@ -49,7 +50,7 @@ fn report(args: &VerifyArgs, verdict: &Verdict, start: Instant) -> Exit {
         Ending::Clean(_) => Exit::Success,
         Ending::Unclean { .. } => {
             if !args.quiet {
-                println!("the recording did not end cleanly: verified up to its last complete chunk");
+                say!("the recording did not end cleanly: verified up to its last complete chunk");
             }
             Exit::Torn
         }
