@@ -71,6 +71,10 @@ fn a_journal_can_be_looked_at_from_all_sides() {
     let keys = info["events"]["serial"]["payload_bytes"].as_u64().unwrap_or(0);
     assert!(desk.expect(&["info", "demo.dj"], 0).contains("end         clean: debug exit with code 7"));
 
+    let part = |name: &str| info[name].as_u64().unwrap();
+    assert!(part("images_bytes") > 0 && part("events_bytes") > 0, "{info}");
+    assert!(part("images_bytes") + part("events_bytes") < part("file_bytes"), "{info}");
+
     let events = desk.expect(&["events", "demo.dj"], 0);
     assert_eq!(events.matches('d').count() as u64, keys, "{events}");
     assert!(desk.expect(&["verify", "demo.dj"], 0).contains("equal"));
@@ -181,4 +185,36 @@ fn a_reader_that_stops_reading_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn the_monitor_takes_commands_from_a_pipe() {
+    use std::io::Write as _;
+    let desk = Desk::new("monitor");
+    desk.demo();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dejavm"))
+        .args(["replay", "demo.dj", "--monitor", "stdio"])
+        .current_dir(&desk.folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let commands = "info status\nreplay_seek 100000\ninfo replay\nstep 5\nreplay_seek 1000\ninfo replay\n\
+                    system_reset\ninfo trace-events inbound*\nx/1i 0x200000\nq\n";
+    child.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for line in [
+        "monitor - type 'help' for more information",
+        "VM status: paused (prelaunch)",
+        "Replaying execution 'demo.dj': instruction count = 100000\r",
+        "(dejavm) 100005 0x",
+        "Replaying execution 'demo.dj': instruction count = 1000\r",
+        "a replay takes nothing in but what its journal holds",
+        "inbound_event : state 0",
+        "0x00200000:  fa                       cli",
+    ] {
+        assert!(text.contains(line), "{line:?} is not in\n{text}");
+    }
 }

@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use crate::output::print;
 use crate::say;
 use dejavm_replay::journal::Ending;
+use dejavm_replay::journal::frame::{CHUNK_HEADER_LEN, ChunkKind};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,6 +17,10 @@ use std::path::Path;
 #[derive(Debug, Serialize)]
 struct Info {
     file_bytes: u64,
+    /// What the images take in the file, compressed.
+    images_bytes: u64,
+    /// What events and state hashes take in the file, compressed.
+    events_bytes: u64,
     recorded_by: String,
     cpu_model: String,
     machine: MachineInfo,
@@ -78,6 +83,11 @@ fn collect(path: &Path) -> Result<Info, Failure> {
             entry.payload_bytes += size;
         }
     }
+    let stored = |kind: ChunkKind| {
+        let of_kind = reader.chunks().iter().filter(|chunk| chunk.kind == kind);
+        of_kind.map(|chunk| u64::from(chunk.stored_len) + CHUNK_HEADER_LEN as u64).sum()
+    };
+    let (images_bytes, events_bytes) = (stored(ChunkKind::Image), stored(ChunkKind::Events));
     let header = reader.header();
     let (clean, ending) = match reader.ending() {
         Ending::Clean(end) => (true, end.reason.to_string()),
@@ -89,6 +99,8 @@ fn collect(path: &Path) -> Result<Info, Failure> {
     let config = header.config.clone();
     Ok(Info {
         file_bytes,
+        images_bytes,
+        events_bytes,
         recorded_by: format!("dejavm {}", header.dejavm_version),
         cpu_model: format!("{} version {}", header.cpu_model.name, header.cpu_model.version),
         machine: MachineInfo {
@@ -121,7 +133,13 @@ fn collect(path: &Path) -> Result<Info, Failure> {
 fn text(path: &Path, info: &Info) -> String {
     let machine = &info.machine;
     let mut lines = vec![
-        format!("journal     {} ({} bytes)", path.display(), info.file_bytes),
+        format!(
+            "journal     {}: {} bytes, of which images {}, events and hashes {}",
+            path.display(),
+            info.file_bytes,
+            info.images_bytes,
+            info.events_bytes
+        ),
         format!("recorded by {}, CPU model {}", info.recorded_by, info.cpu_model),
         format!(
             "machine     {} vCPU{}, {} MiB RAM, seed {:#x}, RTC starts at {} (Unix), quantum {}",

@@ -49,7 +49,6 @@ pub struct Console {
     requests: VecDeque<Inbound>,
     commands: VecDeque<String>,
     input_open: bool,
-    reading: bool,
     quit: bool,
     taken_at: Option<Instant>,
     trace: Arc<Registry>,
@@ -77,7 +76,6 @@ impl Console {
             requests: VecDeque::new(),
             commands: VecDeque::new(),
             input_open: false,
-            reading: false,
             quit: false,
             taken_at: None,
             trace: options.trace,
@@ -94,7 +92,6 @@ impl Console {
             return Ok(());
         }
         self.input_open = true;
-        self.reading = true;
         crate::hostio::keyboard::read_stdin(self.events.clone())
             .map_err(|e| Failure::new(format!("cannot read stdin: {e}")))
     }
@@ -188,10 +185,7 @@ impl Console {
     fn take(&mut self, event: HostEvent) {
         match event {
             HostEvent::Input(bytes) => bytes.into_iter().for_each(|byte| self.key(byte)),
-            HostEvent::InputEnded => {
-                self.input_open = false;
-                self.quit |= self.mux.in_monitor();
-            }
+            HostEvent::InputEnded => self.input_open = false,
             HostEvent::Terminate => self.quit = true,
         }
     }
