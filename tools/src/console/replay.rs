@@ -153,7 +153,7 @@ impl Driver {
         control::set_probes(session.machine().machine(), &console.trace);
         let stretch = goal.min(from.icount.saturating_add(STRETCH_ICOUNT));
         let stop = session.run_until(stretch, console);
-        self.write_trace(session, console, from);
+        self.write_trace(session, console, from, matches!(stop, Ok(ReplayStop::Ended)));
         match stop? {
             ReplayStop::Interrupted => Ok(None),
             ReplayStop::Reached if stretch < goal => Ok(None),
@@ -173,13 +173,14 @@ impl Driver {
         }
     }
 
-    /// Writes what the probes saw since `from`, and what came in, in the order of the run.
-    fn write_trace(&mut self, session: &mut FileReplay, console: &Console, from: Position) {
+    /// Writes what the probes saw since `from`, and what came in, in the order of the run. Input
+    /// at the position where the replay stands is still to come, unless the journal has ended.
+    fn write_trace(&mut self, session: &mut FileReplay, console: &Console, from: Position, ended: bool) {
         let to = session.position();
         let mut inbound = self
             .inbound
             .iter()
-            .filter(|(at, _)| (from.icount == 0 && *at <= to) || (*at > from && *at <= to))
+            .filter(|(at, _)| *at >= from && (*at < to || (ended && *at == to)))
             .peekable();
         for record in session.machine().machine().take_probe_records() {
             while let Some((at, event)) = inbound.next_if(|(at, _)| *at <= record.position) {
