@@ -14,6 +14,10 @@ use dejavm_core::boundary::{Images, Inbound, Position};
 use dejavm_core::types::Icount;
 use std::io::Write;
 
+/// Fewer instructions than this are run again rather than saved early: a fraction of a second on
+/// the slowest host.
+const WORTH_SAVING_ICOUNT: Icount = 1 << 20;
+
 /// Writes one journal to `W`.
 ///
 /// Who writes decides where chunks end: at [`Writer::next_boundary`] always, and wherever
@@ -59,12 +63,13 @@ impl<W: Write> Writer<W> {
         (self.last().icount / self.interval_icount + 1).saturating_mul(self.interval_icount)
     }
 
-    /// Whether a chunk should end at `at`: at a boundary, when much is pending, or when something
-    /// is pending and the caller's clock says that it has waited long enough.
+    /// Whether a chunk should end at `at`: at a boundary, when much is pending, or when the
+    /// caller's clock says that it is time and there is something to save: events, or enough
+    /// instructions that a slow host would be sorry to run them again.
     pub fn is_due(&self, at: Position, flush_due: bool) -> bool {
         at.icount >= self.next_boundary()
             || self.pending_bytes >= FULL_CHUNK_BYTES
-            || (flush_due && self.has_pending())
+            || (flush_due && (self.has_pending() || at.icount - self.last().icount >= WORTH_SAVING_ICOUNT))
     }
 
     /// Whether events wait to be written.

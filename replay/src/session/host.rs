@@ -34,8 +34,11 @@ pub trait Host: Observer {
     /// Whether more input is there than the machine had room for.
     fn has_backlog(&self) -> bool;
 
-    /// Whether input was taken in so long ago (half a second) that it should be in the file.
+    /// Whether it is time (some half second of the host's) to save what is not in the file yet.
     fn flush_due(&mut self) -> bool;
+
+    /// All that happened so far is in the file.
+    fn flushed(&mut self) {}
 
     /// Waits until input is there, but at most `max_ns` (None: as long as it takes).
     fn wait(&mut self, max_ns: Option<u64>) -> Waited;

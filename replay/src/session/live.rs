@@ -12,7 +12,7 @@ use dejavm_core::types::{Icount, VirtualNs};
 const BACKLOG_ICOUNT: Icount = 1 << 16;
 
 /// The longest wait while input is not in the file yet.
-const FLUSH_WAIT_NS: u64 = 500_000_000;
+const FLUSH_WAIT_NS: u64 = 300_000_000;
 
 /// What happens while no vCPU can run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
     /// As [`Self::step`], but not beyond `icount`; the run is not over there.
     pub fn step_until(&mut self, icount: Icount, host: &mut dyn Host) -> Result<Step, SessionError> {
         self.take_inbound(host)?;
-        self.write_out(host.flush_due())?;
+        self.write_out(host, true)?;
         if self.ended.is_none() {
             let limit = self.next_limit(icount, host);
             let stop = self.machine.run(&limit);
@@ -138,7 +138,7 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
             if let StopReason::Idle { deadline_ns } = stop {
                 self.idle(deadline_ns, host);
             }
-            self.write_out(false)?;
+            self.write_out(host, false)?;
         }
         self.hand_out(host);
         Ok(self.ended.map_or(Step::Running, Step::Ended))
@@ -169,16 +169,17 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
             let at = self.machine.position();
             self.log.append(at, &event)?;
             self.machine.apply(&event);
-            self.write_out(false)?;
+            self.write_out(host, false)?;
         }
     }
 
-    fn write_out(&mut self, flush_due: bool) -> Result<(), SessionError> {
+    fn write_out(&mut self, host: &mut dyn Host, may_be_early: bool) -> Result<(), SessionError> {
         let at = self.machine.position();
-        if self.log.is_due(at, flush_due) {
+        if self.log.is_due(at, may_be_early && host.flush_due()) {
             self.settle();
             let hash = self.machine.digest();
             self.log.end_chunk(at, &hash)?;
+            host.flushed();
         }
         Ok(())
     }

@@ -27,7 +27,6 @@ impl Host for Console {
     fn next_inbound(&mut self, room: &mut dyn FnMut(u8) -> usize) -> Option<Inbound> {
         self.pump();
         let event = self.next_for_machine(room)?;
-        self.taken_at = self.taken_at.or(Some(Instant::now()));
         trace_inbound(&self.trace, self.position, &event);
         Some(event)
     }
@@ -37,11 +36,11 @@ impl Host for Console {
     }
 
     fn flush_due(&mut self) -> bool {
-        let due = self.taken_at.is_some_and(|at| at.elapsed() >= super::FLUSH_AFTER);
-        if due {
-            self.taken_at = None;
-        }
-        due
+        self.flushed_at.elapsed() >= super::FLUSH_AFTER
+    }
+
+    fn flushed(&mut self) {
+        self.flushed_at = Instant::now();
     }
 
     fn wait(&mut self, max_ns: Option<u64>) -> Waited {

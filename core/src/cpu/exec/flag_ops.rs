@@ -2,10 +2,9 @@
 
 use super::operand::Operand;
 use crate::cpu::env::Env;
-use crate::cpu::flags::{AC, AF, CF, DF, PF, SF, ZF};
+use crate::cpu::flags::{AF, CF, DF, PF, SF, ZF};
 use crate::cpu::insn::{Exec, HIGH_BYTE, Handler, Insn};
 use crate::cpu::state::Vcpu;
-use crate::types::Exception;
 use iced_x86::{Instruction, Mnemonic};
 
 /// AH as a register index.
@@ -24,16 +23,6 @@ fn cmc(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
 
 fn set_direction<const DOWN: bool>(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
     cpu.state.flags.set_system(DF, DOWN);
-    Ok(())
-}
-
-/// CLAC, STAC: #UD outside ring 0, which takes virtual-8086 mode in.
-fn set_alignment_check<const ON: bool>(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
-    if cpu.cpl != 0 {
-        return Err(Exception::UD);
-    }
-    cpu.state.flags.set_system(AC, ON);
-    cpu.refresh();
     Ok(())
 }
 
@@ -57,8 +46,6 @@ pub fn select(i: &Instruction) -> Option<Handler> {
         Mnemonic::Cmc => cmc,
         Mnemonic::Cld => set_direction::<false>,
         Mnemonic::Std => set_direction::<true>,
-        Mnemonic::Clac => set_alignment_check::<false>,
-        Mnemonic::Stac => set_alignment_check::<true>,
         Mnemonic::Lahf => lahf,
         Mnemonic::Sahf => sahf,
         _ => return None,
