@@ -46,10 +46,10 @@ fn info(journal: &Path) -> serde_json::Value {
     serde_json::from_slice(&out.stdout).expect("JSON")
 }
 
+/// A replay compares every state hash on its way, as `dejavm verify` does.
 fn replays_alike(journal: &Path, recorded: &Finished) {
     let replayed = run(&mut on("replay", journal)).success();
     assert!(replayed.stdout == recorded.stdout, "other console in replay:\n{}", replayed.console());
-    run(&mut on("verify", journal)).success();
 }
 
 #[test]
@@ -90,4 +90,5 @@ fn typed_input_is_recorded_and_replayed() {
     let typed: usize = script.iter().map(|(_, t)| t.len()).sum();
     assert!(serial >= typed as u64, "what was typed is not in the journal: {info}");
     replays_alike(&journal, &recorded);
+    run(&mut on("verify", &journal)).success();
 }
