@@ -40,7 +40,8 @@ const DECODER_OPTIONS: u32 = DecoderOptions::AMD
     | DecoderOptions::NO_WBNOINVD;
 
 const ARENA_LIMIT: usize = 1 << 20;
-const BLOCK_LIMIT: usize = 64;
+/// The most instructions that a block has.
+pub const BLOCK_LIMIT: usize = 64;
 
 /// The decode cache, shared by all vCPUs.
 #[derive(Default)]

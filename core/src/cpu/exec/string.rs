@@ -7,6 +7,7 @@
 
 use super::form::is_long;
 use super::operand::Operand;
+use crate::cpu::decode_cache::BLOCK_LIMIT;
 use crate::cpu::env::Env;
 use crate::cpu::flags::DF;
 use crate::cpu::insn::{Exec, Handler, Insn, insn_flags};
@@ -290,6 +291,10 @@ fn repeat<O: StringOp, T: Operand, A: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>
         return result;
     }
     env.clock.icount = icount + done - 1;
+    if env.clock.limit.saturating_sub(env.clock.icount) < BLOCK_LIMIT as u64 {
+        // What is left of the block may be more than what is left of the slice.
+        cpu.block_end = 0;
+    }
     if done < wanted && !ended {
         let start = cpu.rip().wrapping_sub(insn.len.into());
         cpu.set_rip(start);
