@@ -8,6 +8,7 @@ pub mod cli;
 pub mod compare;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod differential;
+pub mod fuzz;
 pub mod generate;
 pub mod image;
 pub mod isa;

@@ -17,9 +17,9 @@ use crate::boundary::{
 };
 use crate::cpu::decode_cache::DecodeCache;
 use crate::cpu::state::Shadow;
-use crate::cpu::{Activity, Clock, Entropy, Env, Vcpu, system};
+use crate::cpu::{Activity, Clock, CpuState, Entropy, Env, Vcpu, system};
 use crate::mem::Memory;
-use crate::types::{MAX_VCPUS, VcpuId, VirtualNs};
+use crate::types::{Gpa, MAX_VCPUS, VcpuId, VirtualNs};
 
 /// How far to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -145,6 +145,20 @@ impl Machine {
     /// Guest physical memory, to be looked at.
     pub fn memory(&self) -> &Memory {
         &self.mem
+    }
+
+    /// Puts a vCPU into a saved state. Between runs only, and no part of a recording: nothing
+    /// of it is journalled.
+    pub fn load_vcpu(&mut self, id: VcpuId, state: CpuState) {
+        self.vcpus[id].load_state(state);
+    }
+
+    /// Puts bytes into RAM, under the terms of [`Self::load_vcpu`].
+    ///
+    /// # Panics
+    /// If the range is not all RAM, or crosses the hole below 4 GiB.
+    pub fn load_memory(&mut self, gpa: Gpa, bytes: &[u8]) {
+        self.mem.write_bytes(gpa, bytes);
     }
 
     /// Whether the machine is off, and why.
