@@ -5,10 +5,12 @@ pub mod boot;
 mod pc;
 mod run_loop;
 mod schedule;
+mod state;
 pub mod state_hash;
 pub mod virtual_time;
 
 pub use pc::{Machine, Prepared, RunLimit, StopReason};
+pub use state::{LoadError, MachineState, RamPage};
 
 use thiserror::Error;
 

@@ -20,6 +20,7 @@ use crate::cpu::state::Shadow;
 use crate::cpu::{Activity, Clock, CpuState, Entropy, Env, Vcpu, system};
 use crate::mem::Memory;
 use crate::types::{Gpa, MAX_VCPUS, VcpuId, VirtualNs};
+use serde::{Deserialize, Serialize};
 
 /// How far to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +42,7 @@ impl RunLimit {
 }
 
 /// Why the machine stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopReason {
     /// The limit was reached.
     Limit,
@@ -73,18 +74,18 @@ pub enum Prepared {
 pub struct Machine {
     config: MachineConfig,
     images: Images,
-    vcpus: Vec<Vcpu>,
+    pub(super) vcpus: Vec<Vcpu>,
     targets: Vec<TargetCache>,
-    mem: Memory,
-    board: Board,
-    clock: Clock,
-    entropy: Entropy,
-    code: DecodeCache,
-    schedule: Schedule,
+    pub(super) mem: Memory,
+    pub(super) board: Board,
+    pub(super) clock: Clock,
+    pub(super) entropy: Entropy,
+    pub(super) code: DecodeCache,
+    pub(super) schedule: Schedule,
     memory_hash: MemoryHash,
-    outbound: Vec<Outbound>,
-    triple_fault: bool,
-    off: Option<StopReason>,
+    pub(super) outbound: Vec<Outbound>,
+    pub(super) triple_fault: bool,
+    pub(super) off: Option<StopReason>,
 }
 
 impl Machine {

@@ -14,6 +14,8 @@ const CODE: u8 = 1;
 const TABLE: u8 = 2;
 /// The page has not been written since the last [`Memory::take_dirty_pages`].
 const CLEAN: u8 = 4;
+/// The page has never been written, so it is zero; it is [`CLEAN`], too.
+const PRISTINE: u8 = 8;
 
 /// The lines of a page that hold decoded code: bit n for bytes `[64n, 64n + 64)`.
 pub type CodeLines = u64;
@@ -51,7 +53,7 @@ impl Memory {
         Ok(Self {
             ram: Ram::new(bytes as usize)?,
             low_bytes: bytes.min(LOW_RAM_LIMIT),
-            flags: vec![CLEAN; pages],
+            flags: vec![CLEAN | PRISTINE; pages],
             code_lines: vec![0; pages],
             dirty: Vec::new(),
             overwritten_code: Vec::new(),
@@ -147,7 +149,7 @@ impl Memory {
         let flags = self.flags[page];
         let mut effect = WriteEffect::default();
         if flags & CLEAN != 0 {
-            self.flags[page] &= !CLEAN;
+            self.flags[page] &= !(CLEAN | PRISTINE);
             self.dirty.push(page as u32);
         }
         if flags & CODE != 0 && self.code_lines[page] & lines(offset, len) != 0 {
@@ -227,12 +229,25 @@ impl Memory {
     /// Zeroes everything, seen by whoever derived something from it.
     pub fn clear(&mut self) {
         for page in 0..self.flags.len() {
-            let offset = page << PAGE_SHIFT;
-            if self.ram.slice(offset, PAGE_SIZE as usize).iter().any(|&b| b != 0) {
+            if self.page_if_not_zero(page).is_some() {
+                let offset = page << PAGE_SHIFT;
                 self.before_write(offset, PAGE_SIZE as usize);
                 self.ram.slice_mut(offset, PAGE_SIZE as usize).fill(0);
             }
         }
+    }
+
+    /// The pages that are not zero, with their RAM page numbers, ascending.
+    pub fn pages_not_zero(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        (0..self.flags.len()).filter_map(|page| Some((page as u32, self.page_if_not_zero(page)?)))
+    }
+
+    fn page_if_not_zero(&self, page: usize) -> Option<&[u8]> {
+        if self.flags[page] & PRISTINE != 0 {
+            return None;
+        }
+        let bytes = self.ram.slice(page << PAGE_SHIFT, PAGE_SIZE as usize);
+        bytes.iter().any(|&b| b != 0).then_some(bytes)
     }
 }
 
@@ -277,6 +292,21 @@ mod tests {
         assert!(!mem.write_watched(0x3008, 0x5021u64).translations, "the old entry was not present");
         assert!(mem.write_watched(0x300C, 0u32).translations, "the high half of a used entry");
         assert!(!mem.write_watched(0x3008, 0u64).translations, "no longer watched");
+    }
+
+    #[test]
+    fn pages_that_are_not_zero_are_found_and_cleared() {
+        let mut mem = Memory::new(1 << 16).unwrap();
+        mem.write_bytes(Gpa(0x1FFF), &[1, 2]);
+        mem.write_watched(0x5000, 0u8);
+        assert_eq!(
+            mem.pages_not_zero().map(|(page, bytes)| (page, bytes[0])).collect::<Vec<_>>(),
+            [(1, 0), (2, 2)]
+        );
+        mem.clear();
+        assert_eq!(mem.pages_not_zero().count(), 0);
+        mem.write_watched(0x2000, 3u8);
+        assert_eq!(mem.pages_not_zero().count(), 1);
     }
 
     #[test]

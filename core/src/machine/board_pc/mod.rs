@@ -76,6 +76,11 @@ impl BoardState {
         }
     }
 
+    /// For how many vCPUs it is.
+    pub fn vcpus(&self) -> usize {
+        self.lapics.len()
+    }
+
     fn next_deadline(&self) -> VirtualNs {
         let chips = [
             self.pit.next_deadline(),
@@ -121,7 +126,7 @@ impl BoardState {
 }
 
 /// What the guest asks of the machine as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MachineRequest {
     /// Reset everything and boot again.
     Reset(ResetCause),
@@ -160,20 +165,20 @@ impl Board {
         self.settle();
     }
 
-    /// The state, for a checkpoint.
+    /// The state, for a checkpoint, and what the guest asks of the machine at the moment.
     ///
     /// # Panics
-    /// If the run loop has not yet taken what leaves the board: it would be lost.
-    pub fn save(&self) -> BoardState {
-        assert!(self.outbound.is_empty() && self.request.is_none());
-        self.state.clone()
+    /// If nobody has taken yet what leaves the board: it would be lost.
+    pub fn save(&self) -> (BoardState, Option<MachineRequest>) {
+        assert!(self.outbound.is_empty());
+        (self.state.clone(), self.request)
     }
 
     /// Takes over a saved state.
-    pub fn load(&mut self, state: BoardState) {
+    pub fn load(&mut self, state: BoardState, request: Option<MachineRequest>) {
         self.state = state;
         self.outbound.clear();
-        self.request = None;
+        self.request = request;
         self.deadline = self.state.next_deadline();
     }
 
