@@ -41,17 +41,32 @@ impl Vcpu {
             return Err(Exception::GP0);
         }
         let first = self.translate(env, va, AccessKind::Execute, self.mmu)?;
-        let in_page = ((PAGE_SIZE - (va & PAGE_OFFSET_MASK)) as usize).min(MAX_INSN_BYTES);
+        let allowed = self.code_bytes_allowed();
+        let in_page = ((PAGE_SIZE - (va & PAGE_OFFSET_MASK)) as usize).min(allowed);
         let mut bytes = [0u8; MAX_INSN_BYTES];
         copy_code(env, first, &mut bytes[..in_page]);
         if let Some(insn) = decode_one(&bytes[..in_page], self.code_size) {
             return Ok(insn);
         }
-        let second_va = va.wrapping_add(in_page as u64);
-        let second = self.translate(env, second_va, AccessKind::Execute, self.mmu)?;
-        copy_code(env, second, &mut bytes[in_page..]);
-        // Without an end within 15 bytes it is too long: #GP (SDM vol. 3, 6.15, #GP).
-        decode_one(&bytes, self.code_size).ok_or(Exception::GP0)
+        if in_page < allowed {
+            let mut second_va = va.wrapping_add(in_page as u64);
+            if self.code_size != CodeSize::Bits64 {
+                second_va &= 0xFFFF_FFFF;
+            }
+            let second = self.translate(env, second_va, AccessKind::Execute, self.mmu)?;
+            copy_code(env, second, &mut bytes[in_page..allowed]);
+        }
+        // Without an end within 15 bytes, or the segment, it is too long: #GP (SDM vol. 3, 6.15).
+        decode_one(&bytes[..allowed], self.code_size).ok_or(Exception::GP0)
+    }
+
+    /// How many bytes an instruction at RIP, which is within the segment, may have.
+    fn code_bytes_allowed(&self) -> usize {
+        if self.code_size == CodeSize::Bits64 {
+            return MAX_INSN_BYTES;
+        }
+        let room = u64::from(self.segs[seg::CS].limit) - self.rip();
+        room.saturating_add(1).min(MAX_INSN_BYTES as u64) as usize
     }
 
     /// Executes the instruction at RIP. On `Err`, RIP is at the instruction again, and the
@@ -62,7 +77,11 @@ impl Vcpu {
     pub fn step(&mut self, env: &mut Env<'_>) -> Exec {
         env.clock.icount += 1;
         let insn = self.fetch(env)?;
-        self.execute(env, &insn)
+        self.execute(env, &insn)?;
+        if self.code_size != CodeSize::Bits64 {
+            self.set_rip(self.rip() & 0xFFFF_FFFF);
+        }
+        Ok(())
     }
 
     /// Executes one decoded instruction at RIP.

@@ -224,3 +224,13 @@ fn stac_opens_user_pages_to_the_kernel_under_smap() {
     assert_eq!(s.run(&load), Err(Exception::pf(1)));
     assert_eq!(System::long_user().run(&[0x0F, 0x01, 0xCB]), Err(Exception::UD));
 }
+
+#[test]
+fn an_instruction_ends_within_its_code_segment() {
+    for (limit, expected) in [(CODE + 4, Ok(())), (CODE + 3, Err(Exception::GP0))] {
+        let mut s = System::protected();
+        s.rig.cpu.segs[seg::CS].limit = limit as u32;
+        // MOV EAX, imm32.
+        assert_eq!(s.run(&[0xB8, 1, 2, 3, 4]), expected, "{limit:x}");
+    }
+}
