@@ -235,6 +235,10 @@ impl Vcpu {
                 Err(Exception::pf(fault.code))
             }
             Ok(t) => {
+                // Accessed and dirty bits may have been set within code.
+                if env.mem.has_overwritten_code() {
+                    self.leave_block();
+                }
                 for &table in &tables {
                     if env.mem.watch_table(table) {
                         self.drop_fast_writes(env, table);

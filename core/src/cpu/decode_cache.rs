@@ -97,7 +97,7 @@ impl DecodeCache {
         if let Some(found) = self.blocks.get(&key) {
             return (*found, false);
         }
-        if self.arena.len() > ARENA_LIMIT {
+        if self.arena.len() > ARENA_LIMIT || self.blocks.len() > ARENA_LIMIT {
             self.clear();
         }
         let (found, bytes) = self.decode(mem, ram_offset, size);

@@ -155,6 +155,7 @@ impl Runner<'_, '_> {
             return None;
         }
         let gpa = self.cpu.translate(self.env, linear, AccessKind::Execute, self.cpu.mmu).ok()?;
+        self.drop_overwritten();
         let offset = self.env.mem.ram_offset(gpa)?;
         let (found, newly_watched) = self.code.block_at(self.env.mem, offset, self.cpu.code_size);
         if newly_watched {
