@@ -10,7 +10,7 @@ use super::board_pc::{Board, MachineRequest};
 use super::run_loop::{Runner, TargetCache, TripleFault};
 use super::schedule::Schedule;
 use super::state_hash::{MemoryHash, StateHash, hash_of};
-use super::virtual_time::SLICE_ICOUNT;
+use super::virtual_time::{LAST_NS, SLICE_ICOUNT};
 use super::{MachineError, boot};
 use crate::boundary::{
     Images, Inbound, MachineConfig, Outbound, Position, ProbeKind, ProbeRecord, ResetCause,
@@ -273,8 +273,8 @@ impl Machine {
         }
         let until = at_icount.then_some(limit.until.now_ns);
         match deadline_ns.into_iter().chain(until).min() {
-            Some(ns) => self.skip_idle(ns),
-            None => return Some(StopReason::Idle { deadline_ns: None }),
+            Some(ns) if self.clock.now_ns() < LAST_NS => self.skip_idle(ns),
+            _ => return Some(StopReason::Idle { deadline_ns: None }),
         }
         None
     }
@@ -282,7 +282,7 @@ impl Machine {
     /// Lets virtual time pass up to `until_ns`, while no vCPU can run.
     pub fn skip_idle(&mut self, until_ns: VirtualNs) {
         let now = self.clock.now_ns();
-        self.clock.skip(until_ns.saturating_sub(now));
+        self.clock.skip(until_ns.min(LAST_NS).saturating_sub(now));
     }
 
     /// INIT, start-up and NMI signals from the local APICs.
@@ -393,6 +393,10 @@ impl Machine {
     }
 }
 
+/// So many interrupts at most come before one instruction: with trap gates and a level-triggered
+/// line that nobody has to acknowledge there is no end of them.
+const DELIVERIES: u32 = 32;
+
 /// Delivers what is pending, then runs instructions.
 fn run_slice(
     cpu: &mut Vcpu,
@@ -404,7 +408,13 @@ fn run_slice(
     code: &mut DecodeCache,
 ) -> Result<(), TripleFault> {
     let id = cpu.id;
+    let mut delivered = 0;
     loop {
+        if delivered == DELIVERIES {
+            clock.limit = clock.icount + 1;
+            break;
+        }
+        delivered += 1;
         let vector = if cpu.shadow == Shadow::None && cpu.nmi_pending && !cpu.nmi_masked {
             None
         } else if system::interruptible(cpu) && board.interrupt_pending(id) {

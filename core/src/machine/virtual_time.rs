@@ -24,3 +24,7 @@ pub use crate::cpu::env::{PAUSE_NS, PORT_IO_NS};
 /// The longest slice between two looks at the outside, in instructions. It bounds how long a
 /// kick takes, and changes nothing that the guest can see.
 pub const SLICE_ICOUNT: u64 = 1 << 20;
+
+/// The last moment that idle time jumps to, some 146 years after power-on: no timer fires later,
+/// so that adding to a moment never overflows.
+pub const LAST_NS: u64 = 1 << 62;

@@ -138,7 +138,7 @@ fn code_bits(mode: Mode) -> u32 {
 }
 
 /// An ELF of one segment: what runs after a reset.
-fn kernel(code: &[u8]) -> Vec<u8> {
+pub fn kernel(code: &[u8]) -> Vec<u8> {
     let mut i = b"\x7FELF\x02\x01\x01".to_vec();
     i.resize(64, 0);
     i[16..20].copy_from_slice(&[2, 0, 62, 0]);

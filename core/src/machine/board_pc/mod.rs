@@ -26,6 +26,7 @@ use crate::devices::pit_8254::Pit8254;
 use crate::devices::rtc_cmos::RtcCmos;
 use crate::devices::system_ports::SystemPorts;
 use crate::devices::uart_16550::Uart16550;
+use crate::machine::virtual_time::LAST_NS;
 use crate::types::{VcpuId, VirtualNs};
 use serde::{Deserialize, Serialize};
 
@@ -91,7 +92,8 @@ impl BoardState {
         ];
         let uarts = self.uarts.iter().map(Uart16550::next_deadline);
         let lapics = self.lapics.iter().map(Lapic::next_deadline);
-        chips.into_iter().chain(uarts).chain(lapics).flatten().min().unwrap_or(VirtualNs::MAX)
+        let all = chips.into_iter().chain(uarts).chain(lapics).flatten();
+        all.filter(|&moment| moment <= LAST_NS).min().unwrap_or(VirtualNs::MAX)
     }
 
     /// Advances the chips for which something is due at `now`.
