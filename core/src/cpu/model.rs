@@ -59,7 +59,8 @@ pub fn cpuid(cpu: &Vcpu, leaf: u32, subleaf: u32) -> Leaf {
         0x8000_0006 => [0, 0x4200_4200, 0x0200_8140, 0],
         // The TSC runs at a constant rate in all states.
         0x8000_0007 => [0, 0, 0, bits(&[8])],
-        0x8000_0008 => [PHYSICAL_ADDRESS_BITS | LINEAR_ADDRESS_BITS << 8, 0, core_count(cpu), 0],
+        // FXSAVE and XSAVE always keep the x87 error pointers (XSAVEERPTR).
+        0x8000_0008 => [PHYSICAL_ADDRESS_BITS | LINEAR_ADDRESS_BITS << 8, bits(&[2]), core_count(cpu), 0],
         // A null selector clears the base; LFENCE is dispatch-serialising.
         0x8000_0021 => [bits(&[2, 6]), 0, 0, 0],
         _ => ABSENT,
@@ -114,9 +115,9 @@ fn extended_state(_: &Vcpu, subleaf: u32) -> Leaf {
 }
 
 fn extended_features_ecx(cpu: &Vcpu) -> u32 {
-    // LAHF AltMovCr8 PREFETCHW; CmpLegacy with several cores.
+    // LAHF AltMovCr8 PREFETCHW OSVW; CmpLegacy with several cores.
     let legacy = if cpu.vcpu_count > 1 { bits(&[1]) } else { 0 };
-    bits(&[0, 4, 8]) | legacy
+    bits(&[0, 4, 8, 9]) | legacy
 }
 
 fn extended_features_edx() -> u32 {

@@ -20,7 +20,9 @@ use crate::cpu::state::Shadow;
 use crate::cpu::{Activity, Clock, CpuState, Entropy, Env, Vcpu, system};
 use crate::mem::Memory;
 use crate::types::{Gpa, MAX_VCPUS, VcpuId, VirtualNs};
+use iced_x86::Code;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How far to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,6 +162,17 @@ impl Machine {
     /// If the range is not all RAM, or crosses the hole below 4 GiB.
     pub fn load_memory(&mut self, gpa: Gpa, bytes: &[u8]) {
         self.mem.write_bytes(gpa, bytes);
+    }
+
+    /// The instructions that raised #UD since power-on because the virtual CPU lacks them, by
+    /// mnemonic, and how often.
+    pub fn unimplemented(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for (&code, count) in self.vcpus.iter().flat_map(|cpu| &cpu.unimplemented) {
+            let code = Code::try_from(usize::from(code)).expect("a vCPU counts codes of its decoder");
+            *counts.entry(format!("{:?}", code.mnemonic()).to_uppercase()).or_default() += count;
+        }
+        counts
     }
 
     /// Whether the machine is off, and why.
@@ -445,5 +458,6 @@ fn run_slice(
 fn new_vcpu(id: VcpuId, count: usize) -> Vcpu {
     let mut cpu = Vcpu::new(id);
     cpu.vcpu_count = count as u32;
+    boot::firmware::set_up(&mut cpu.msrs);
     cpu
 }

@@ -13,7 +13,7 @@ mod ram;
 mod soft_tlb;
 
 pub use io_bus::IoBus;
-pub use memory::{CodeLines, Memory, WriteEffect};
+pub use memory::{CodeLines, HIGH_RAM_BASE, LOW_RAM_LIMIT, Memory, WriteEffect};
 pub use page_walk::{Access, AccessKind, PHYSICAL_ADDRESS_BITS, PageFault, PagingRegs, Translation, walk};
 pub use ram::Ram;
 pub use soft_tlb::{MmuIndex, SoftTlb, TlbEntry};

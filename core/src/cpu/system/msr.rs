@@ -36,8 +36,13 @@ mod number {
     pub const HWCR: u32 = 0xC001_0015;
     pub const NB_CFG: u32 = 0xC001_001F;
     pub const INTERRUPT_PENDING: u32 = 0xC001_0055;
+    pub const OSVW_ID_LENGTH: u32 = 0xC001_0140;
+    pub const OSVW_STATUS: u32 = 0xC001_0141;
 }
 use number as n;
+
+/// The errata that OSVW (APM vol. 2, 15.33) knows, 400 among them; the CPU has none of them.
+const OSVW_KNOWN_ERRATA: u64 = 4;
 
 /// Eight variable ranges, fixed ranges, write-combining.
 const MTRR_CAP_VALUE: u64 = 0x508;
@@ -63,6 +68,8 @@ pub fn read_msr(cpu: &mut Vcpu, env: &mut Env<'_>, msr: u32) -> Option<u64> {
         n::MTRR_CAP => MTRR_CAP_VALUE,
         // No machine-check banks; no microcode; no chipset registers.
         n::MCG_CAP | n::PATCH_LEVEL | n::SYSCFG | n::NB_CFG | n::INTERRUPT_PENDING => 0,
+        n::OSVW_ID_LENGTH => OSVW_KNOWN_ERRATA,
+        n::OSVW_STATUS => 0,
         n::EFER => cpu.efer,
         n::FS_BASE => cpu.segs[seg::FS].base,
         n::GS_BASE => cpu.segs[seg::GS].base,
@@ -95,8 +102,9 @@ pub fn write_msr(cpu: &mut Vcpu, env: &mut Env<'_>, msr: u32, value: u64) -> boo
             cpu.msrs.tsc_offset = cpu.msrs.tsc_offset.wrapping_add(change);
             cpu.msrs.tsc_adjust = value;
         }
-        // Ignored: a microcode loader, and settings of a chipset that is not there.
+        // Ignored: a microcode loader, settings of a chipset that is not there, errata.
         n::PATCH_LEVEL | n::SYSCFG | n::NB_CFG | n::INTERRUPT_PENDING => {}
+        n::OSVW_ID_LENGTH | n::OSVW_STATUS => {}
         n::EFER => return write_efer(cpu, value),
         n::FS_BASE => cpu.segs[seg::FS].base = value,
         n::GS_BASE => cpu.segs[seg::GS].base = value,

@@ -51,7 +51,8 @@ fn put_page_tables(mem: &mut Memory) {
 }
 
 fn start(cpu: &mut Vcpu, gdtr: TableRegister, code: u16, rip: u64) -> CpuState {
-    let mut state = CpuState::reset(cpu.id);
+    // What firmware left in the MSRs stays.
+    let mut state = CpuState { msrs: cpu.msrs, ..CpuState::reset(cpu.id) };
     state.segs[seg::CS] = flat(CODE_SELECTOR, code);
     for n in [seg::DS, seg::ES, seg::SS, seg::FS, seg::GS] {
         state.segs[n] = flat(DATA_SELECTOR, DATA);

@@ -6,6 +6,7 @@
 mod bzimage;
 mod elf;
 mod entry;
+pub mod firmware;
 mod linux;
 mod memory_map;
 mod pvh;

@@ -175,3 +175,17 @@ fn mutated_headers_do_not_panic() {
     }
     assert!(refused > 100);
 }
+
+#[test]
+fn every_processor_starts_with_the_memory_types_of_firmware_and_its_own_tsc() {
+    let (mut mem, mut cpu, config) = machine(64);
+    firmware::set_up(&mut cpu.msrs);
+    cpu.msrs.tsc_offset = 5;
+    let msrs = cpu.msrs;
+    // 3 GiB to 4 GiB, uncacheable.
+    assert_eq!(msrs.mtrr_variable[0], [0xC000_0000, 0xFF_C000_0800]);
+    for kernel in [bzimage(), elf(0x10_0000, 0x10_0000, true)] {
+        load(&mut mem, &mut cpu, &config, &Images { kernel, initrd: None }).unwrap();
+        assert_eq!(cpu.msrs, msrs);
+    }
+}

@@ -80,7 +80,8 @@ fn cpuid_names_the_model() {
     assert_eq!(hypervisor, b"DejaVMDejaVM");
     let signature = leaf(1)[0];
     assert_eq!(signature, 0x0006_0FB1);
-    assert_eq!(leaf(0x8000_0008)[0], 40 | 48 << 8);
+    assert_eq!(leaf(0x8000_0008)[..2], [40 | 48 << 8, 1 << 2]);
+    assert_eq!(leaf(0x8000_0001)[2] >> 9 & 1, 1, "OSVW");
     assert_eq!(leaf(7)[1] >> 5 & 1, 0, "no AVX2");
 }
 

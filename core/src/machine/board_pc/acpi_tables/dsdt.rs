@@ -3,8 +3,8 @@
 use super::table;
 use crate::devices::acpi_pm::{BLOCK_BYTES, SLP_TYP_S5};
 use crate::machine::board_pc::layout::{
-    DEBUG_EXIT_PORT, ECAM_BASE, ECAM_BYTES, HPET_BASE, IOAPIC_BASE, KEYBOARD_IRQ, PM_BASE, RESET_PORT,
-    RTC_IRQ, UART_IRQS, UART_PORTS,
+    DEBUG_EXIT_PORT, ECAM_BASE, ECAM_BYTES, HPET_BASE, IOAPIC_BASE, KEYBOARD_IRQ, PM_BASE, RTC_IRQ,
+    UART_IRQS, UART_PORTS,
 };
 use acpi_tables::Aml;
 use acpi_tables::aml::{
@@ -51,14 +51,13 @@ fn device(aml: &mut Vec<u8>, name: &str, hid: &str, uid: u8, resources: &[&dyn A
 }
 
 /// What the board itself occupies, so that nobody puts something there; Linux uses ECAM only
-/// where it finds it reserved in this way.
+/// where it finds it reserved in this way. (The reset register lies among the ports of the PCI root.)
 fn motherboard(aml: &mut Vec<u8>) {
     let ecam = Memory32Fixed::new(true, ECAM_BASE as u32, ECAM_BYTES as u32);
     let ioapic = Memory32Fixed::new(true, IOAPIC_BASE as u32, 0x1000);
     let pm = IO::new(PM_BASE, PM_BASE, 1, BLOCK_BYTES as u8);
-    let reset = IO::new(RESET_PORT, RESET_PORT, 1, 1);
     let exit = IO::new(DEBUG_EXIT_PORT, DEBUG_EXIT_PORT, 1, 4);
-    device(aml, "MBRD", "PNP0C02", 0, &[&ecam, &ioapic, &pm, &reset, &exit]);
+    device(aml, "MBRD", "PNP0C02", 0, &[&ecam, &ioapic, &pm, &exit]);
 }
 
 fn pci_root(aml: &mut Vec<u8>) {
