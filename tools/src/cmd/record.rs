@@ -1,7 +1,7 @@
 //! `dejavm record`: a guest, and all that comes in goes into a journal.
 
 use super::machine;
-use super::setup::{Desk, DeskOptions, exit_of, report_end};
+use super::setup::{Desk, DeskOptions, exit_of, report_end, report_unimplemented};
 use crate::args::RecordArgs;
 use crate::console::live;
 use crate::error::Failure;
@@ -42,8 +42,9 @@ pub fn execute(args: &RecordArgs) -> Result<Exit, Failure> {
         .map_err(|e| journal(&e))?;
     let mode = Mode::Record { file: args.output.display().to_string() };
     let reason = live::drive(&mut session, &mut desk.console, &mut desk.hmp, &mode)?;
-    session.finish().map_err(|e| journal(&e))?;
+    let (mut engine, _) = session.finish().map_err(|e| journal(&e))?;
     drop(desk);
+    report_unimplemented(engine.machine());
     report_end(reason);
     Ok(exit_of(reason))
 }

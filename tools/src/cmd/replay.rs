@@ -1,6 +1,6 @@
 //! `dejavm replay`: a recorded run again, or a place in it.
 
-use super::setup::{Desk, DeskOptions};
+use super::setup::{Desk, DeskOptions, report_unimplemented};
 use super::verify::{open, session_failure};
 use crate::args::{MonitorSpec, ReplayArgs, SerialSpec};
 use crate::console::control;
@@ -50,6 +50,7 @@ pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
         }
     };
     drop(desk);
+    report_unimplemented(session.machine().machine());
     if ended == Ended::AtLimit {
         let position = session.position();
         say!("\nicount {}, virtual time {} ns", position.icount, position.now_ns);

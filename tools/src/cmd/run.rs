@@ -1,7 +1,7 @@
 //! `dejavm run`: a guest, and nothing is kept of it.
 
 use super::machine;
-use super::setup::{Desk, DeskOptions, exit_of, report_end};
+use super::setup::{Desk, DeskOptions, exit_of, report_end, report_unimplemented};
 use crate::args::RunArgs;
 use crate::console::live;
 use crate::error::Failure;
@@ -27,6 +27,7 @@ pub fn execute(args: &RunArgs) -> Result<Exit, Failure> {
     let mut session = LiveSession::new(engine, options);
     let reason = live::drive(&mut session, &mut desk.console, &mut desk.hmp, &Mode::Live)?;
     drop(desk);
+    report_unimplemented(session.machine().machine());
     report_end(reason);
     Ok(exit_of(reason))
 }

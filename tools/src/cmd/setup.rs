@@ -6,10 +6,12 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::hostio::terminal::{self, RawTerminal};
 use crate::logging;
+use dejavm_core::machine::Machine;
 use dejavm_monitor::hmp::{Hmp, Services};
 use dejavm_replay::journal::EndReason;
 use dejavm_trace::event::Registry;
 use dejavm_trace::sink::{Sink, TextSink};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
 use std::sync::Arc;
@@ -105,5 +107,44 @@ pub fn report_end(reason: Option<EndReason>) {
     match reason {
         Some(EndReason::PowerOff) | None => {}
         Some(reason) => eprintln!("dejavm: the run ended: {reason}"),
+    }
+}
+
+/// Tells which instructions raised #UD because the virtual CPU lacks them, if any did.
+pub fn report_unimplemented(machine: &Machine) {
+    if let Some(line) = unimplemented_line(&machine.unimplemented()) {
+        eprintln!("dejavm: {line}");
+    }
+}
+
+fn unimplemented_line(counts: &BTreeMap<String, u64>) -> Option<String> {
+    let total: u64 = counts.values().sum();
+    let what = match total {
+        0 => return None,
+        1 => "1 instruction".to_owned(),
+        n => format!("{n} instructions"),
+    };
+    let list: Vec<_> = counts.iter().map(|(mnemonic, count)| format!("{mnemonic} x{count}")).collect();
+    Some(format!("{what} that the virtual CPU lacks raised #UD: {}", list.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lacking_instructions_are_listed_only_if_there_were_any() {
+        let line = |list: &[(&str, u64)]| {
+            unimplemented_line(&list.iter().map(|&(name, count)| (name.to_owned(), count)).collect())
+        };
+        assert_eq!(line(&[]), None);
+        assert_eq!(
+            line(&[("VZEROUPPER", 3)]).unwrap(),
+            "3 instructions that the virtual CPU lacks raised #UD: VZEROUPPER x3"
+        );
+        assert_eq!(
+            line(&[("ANDN", 1)]).unwrap(),
+            "1 instruction that the virtual CPU lacks raised #UD: ANDN x1"
+        );
     }
 }
