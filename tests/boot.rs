@@ -78,8 +78,7 @@ fn typed_input_is_recorded_and_replayed() {
     let journal = scratch.file("run.dj");
     let script = [
         ("/root # ", "echo product=$((6*7))\n"),
-        ("product=42", "cat > note\nfirst\nsecond\n"),
-        ("second", "\u{4}sha256sum < note\n"),
+        ("product=42", "printf 'first\\nsecond\\n' > note; sha256sum < note\n"),
         ("dbea9325179efe46ea2add94f7b6b745ca983fabb208dc6d34aa064623d7ee23", "exit\n"),
     ];
     let recorded =

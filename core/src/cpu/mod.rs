@@ -11,7 +11,8 @@ pub mod state;
 pub mod step;
 pub mod system;
 
-pub use env::{Clock, Entropy, Env};
+pub use crate::types::Entropy;
+pub use env::{Clock, Env};
 pub use flags::Flags;
 pub use insn::{Exec, Handler, Insn};
 pub use state::{Activity, CpuState, Segment, Vcpu};

@@ -138,7 +138,16 @@ fn core_count(cpu: &Vcpu) -> u32 {
 
 /// Whether the model has all that an instruction asks for.
 pub fn supported(i: &Instruction) -> bool {
-    let hint = matches!(i.code(), Code::Rdsspd_r32 | Code::Rdsspq_r64 | Code::Prefetch_m8);
+    // Encodings in the hint space are NOPs to a CPU that lacks their meaning; PREFETCH came with 3DNow!.
+    let hint = matches!(
+        i.code(),
+        Code::Rdsspd_r32
+            | Code::Rdsspq_r64
+            | Code::Prefetch_m8
+            | Code::Prefetchit0_m8
+            | Code::Prefetchit1_m8
+            | Code::Cldemote_m8
+    );
     let legacy = i.encoding() == EncodingKind::Legacy;
     hint || (legacy && i.cpuid_features().iter().all(|f| has_feature(*f)))
 }

@@ -16,8 +16,7 @@ use super::pit_8254::Pit8254;
 use super::rtc_cmos::RtcCmos;
 use super::system_ports::SystemPorts;
 use super::uart_16550::Uart16550;
-use crate::cpu::Entropy;
-use crate::types::VirtualNs;
+use crate::types::{Entropy, VirtualNs};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 

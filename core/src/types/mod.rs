@@ -2,9 +2,11 @@
 //!
 //! Nothing here holds state or does work; arithmetic on these types has no side effects.
 
+mod entropy;
 mod exception;
 mod scalar;
 
+pub use entropy::Entropy;
 pub use exception::{Exception, vector};
 pub use scalar::Scalar;
 

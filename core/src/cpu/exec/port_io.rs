@@ -100,11 +100,12 @@ fn advance(cpu: &mut Vcpu, insn: &Insn, index: usize, size: usize) {
 }
 
 fn ins<T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
+    let port = cpu.regs[RDX] as u16;
+    // The port is checked even where nothing is transferred, as on Zen 4.
+    check_io(cpu, env, port, T::SIZE as u16)?;
     if repeats(insn) && get(cpu, insn, RCX) == 0 {
         return Ok(());
     }
-    let port = cpu.regs[RDX] as u16;
-    check_io(cpu, env, port, T::SIZE as u16)?;
     let segment = if insn.has(insn_flags::MODE64) { seg::FLAT } else { seg::ES };
     let va = cpu.linear_at(insn, segment, get(cpu, insn, RDI), T::SIZE, true)?;
     cpu.probe(env, va, T::SIZE, AccessKind::Write)?;
@@ -115,11 +116,12 @@ fn ins<T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
 }
 
 fn outs<T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
+    let port = cpu.regs[RDX] as u16;
+    // The port is checked even where nothing is transferred, as on Zen 4.
+    check_io(cpu, env, port, T::SIZE as u16)?;
     if repeats(insn) && get(cpu, insn, RCX) == 0 {
         return Ok(());
     }
-    let port = cpu.regs[RDX] as u16;
-    check_io(cpu, env, port, T::SIZE as u16)?;
     let va = cpu.linear_at(insn, insn.seg as usize, get(cpu, insn, RSI), T::SIZE, false)?;
     let v = cpu.load::<T>(env, va)?.widen();
     write_port::<T>(cpu, env, port, v);

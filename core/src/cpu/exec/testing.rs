@@ -1,10 +1,11 @@
 //! A rig for tests of handlers: one vCPU in flat 64-bit, 32-bit or 16-bit mode, code at
 //! [`CODE`], a stack below [`STACK`], no devices.
 
-use crate::cpu::env::{Clock, Entropy, Env};
+use crate::cpu::env::{Clock, Env};
 use crate::cpu::insn::Exec;
 use crate::cpu::state::{RSP, Vcpu, attr, cr0, cr4, efer, seg};
 use crate::mem::{IoBus, Memory};
+use crate::types::Entropy;
 use crate::types::{Gpa, VcpuId, VirtualNs};
 
 /// Where code is put.

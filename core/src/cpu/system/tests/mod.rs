@@ -8,10 +8,11 @@ mod segments;
 mod tasks;
 
 use super::{Delivery, interrupt, raise};
-use crate::cpu::env::{Entropy, Env};
+use crate::cpu::env::Env;
 use crate::cpu::exec::testing::{CODE, NullBus, Rig, STACK};
 use crate::cpu::insn::Exec;
 use crate::cpu::state::{RSP, Segment, TableRegister, Vcpu, attr, seg};
+use crate::types::Entropy;
 use crate::types::{Exception, Gpa};
 
 const GDT: u64 = 0x3000;
