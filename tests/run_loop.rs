@@ -6,6 +6,7 @@ use dejavm_core::cpu::CpuState;
 use dejavm_core::cpu::state::{RSP, TableRegister, seg};
 use dejavm_core::machine::{Machine, RunLimit, StopReason};
 use dejavm_core::types::Gpa;
+use dejavm_core::vcpu::Engine;
 use dejavm_tests::fuzz::guest::{kernel, layout};
 
 /// 64-bit mode at privilege level 0, memory mapped to itself, with this code.
@@ -70,16 +71,34 @@ fn interrupts_without_end_leave_room_for_instructions() {
     assert!(before - cpu.regs[RSP] > 3 * FRAME_BYTES, "more interrupts than instructions");
 }
 
-#[test]
-fn no_timer_fires_at_the_end_of_time() {
+/// MOV EDI, register; MOV dword [RDI], value: for each of them.
+fn write_lapic(registers: &[(u32, u32)]) -> Vec<u8> {
     let mut code = Vec::new();
-    for (register, value) in [(0x320u32, 0x400EFu32), (0xF0, 0x1FF)] {
-        // MOV EDI, register; MOV dword [RDI], value.
+    for (register, value) in registers {
         code.push(0xBF);
         code.extend((0xFEE0_0000 + register).to_le_bytes());
         code.extend([0xC7, 0x07]);
         code.extend(value.to_le_bytes());
     }
+    code
+}
+
+/// Time jumps from tick to tick for ever; each run has to end when it is asked to.
+#[test]
+fn a_sleep_without_end_can_be_kicked() {
+    let mut code = write_lapic(&[(0xF0, 0x1FF), (0x3E0, 0xB), (0x320, 0x200EF), (0x380, 100_000)]);
+    code.extend([0xFA, 0xF4]);
+    let mut machine = machine(&code);
+    let to_sleep = RunLimit { stop_when_idle: true, ..RunLimit::to_icount(1000) };
+    assert!(matches!(machine.run(&to_sleep), StopReason::Idle { deadline_ns: Some(_) }));
+    let mut engine = Engine::new(machine);
+    engine.kicker().kick();
+    assert_eq!(engine.run(&RunLimit::to_icount(1000)), StopReason::Kicked);
+}
+
+#[test]
+fn no_timer_fires_at_the_end_of_time() {
+    let mut code = write_lapic(&[(0x320, 0x400EF), (0xF0, 0x1FF)]);
     // IA32_TSC_DEADLINE = FFFF_FFFF_FFFF_FF00h; STI; HLT.
     code.extend([0xB9, 0xE0, 0x06, 0, 0, 0xB8, 0, 0xFF, 0xFF, 0xFF, 0xBA, 0xFF, 0xFF, 0xFF, 0xFF]);
     code.extend([0x0F, 0x30, 0xFB, 0xF4]);

@@ -90,7 +90,7 @@ impl Engine {
     /// If a vCPU thread panicked: a bug of ours, which took the machine with it.
     pub fn run(&mut self, limit: &RunLimit) -> StopReason {
         let mut machine = self.machine.take().expect("the machine is here whenever no run is under way");
-        let reason = match machine.prepare(limit, || false) {
+        let reason = match machine.prepare(limit, || self.kicked.load(Ordering::Acquire)) {
             Prepared::Stop(reason) => {
                 self.machine = Some(machine);
                 reason
