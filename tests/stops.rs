@@ -139,15 +139,23 @@ fn finish((mut machine, reason): (Machine, Option<StopReason>), mut outbound: Ve
     End { position: machine.position(), reason, hash: machine.state_hash(), outbound }
 }
 
+fn check(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let guest = Guest::new(&mut rng);
+    let script = rng.u64();
+    let whole = finish(end(&guest, script, &mut Whole), Vec::new());
+    let mut cut = Cut { rng, outbound: Vec::new() };
+    let pieces = end(&guest, script, &mut cut);
+    assert_eq!(finish(pieces, cut.outbound), whole);
+}
+
 #[test]
 fn stops_change_nothing() {
-    fuzz::run(CASES, |seed| {
-        let mut rng = Rng::new(seed);
-        let guest = Guest::new(&mut rng);
-        let script = rng.u64();
-        let whole = finish(end(&guest, script, &mut Whole), Vec::new());
-        let mut cut = Cut { rng, outbound: Vec::new() };
-        let pieces = end(&guest, script, &mut cut);
-        assert_eq!(finish(pieces, cut.outbound), whole);
-    });
+    fuzz::run(CASES, check);
+}
+
+/// An interrupt is delivered right after a hash made its stack's page clean.
+#[test]
+fn a_delivery_after_a_hash_is_seen_by_the_next_hash() {
+    check(51823);
 }

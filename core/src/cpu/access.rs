@@ -8,7 +8,7 @@ use super::env::Env;
 use super::flags;
 use super::insn::{Insn, insn_flags};
 use super::state::{Vcpu, attr, seg};
-use crate::mem::{Access, AccessKind, MmuIndex, walk};
+use crate::mem::{Access, AccessKind, Memory, MmuIndex, walk};
 use crate::types::{Exception, Gpa, PAGE_OFFSET_MASK, PAGE_SIZE, Scalar};
 
 impl Vcpu {
@@ -267,10 +267,10 @@ impl Vcpu {
 
     /// Brings the TLB in step with stores that others made to page tables.
     #[inline]
-    pub fn sync_tlb(&mut self, env: &Env<'_>) {
-        if self.tlb.epoch != env.mem.translation_epoch {
+    pub fn sync_tlb(&mut self, mem: &Memory) {
+        if self.tlb.epoch != mem.translation_epoch {
             self.tlb.flush();
-            self.tlb.epoch = env.mem.translation_epoch;
+            self.tlb.epoch = mem.translation_epoch;
         }
     }
 
@@ -365,7 +365,7 @@ impl Vcpu {
                 self.leave_block();
             }
             if effect.translations {
-                self.sync_tlb(env);
+                self.sync_tlb(env.mem);
                 self.leave_block();
             }
             return;

@@ -421,6 +421,8 @@ fn run_slice(
     code: &mut DecodeCache,
 ) -> Result<(), TripleFault> {
     let id = cpu.id;
+    // Before anything is delivered: that stores, too.
+    cpu.sync_tlb(mem);
     let mut delivered = 0;
     loop {
         if delivered == DELIVERIES {

@@ -56,7 +56,6 @@ impl Runner<'_, '_> {
     /// [`TripleFault`].
     pub fn run(&mut self) -> Result<(), TripleFault> {
         self.cpu.attention = false;
-        self.cpu.sync_tlb(self.env);
         // Delivering an interrupt, or someone outside, may have stored to code.
         self.drop_overwritten();
         if self.cpu.shadow != Shadow::None {
