@@ -2,6 +2,8 @@
 
 use dejavm_tests::cli::{Finished, Scratch, converse, on, record, run};
 use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 /// The most that the inbound events of a run without input may take in a journal.
 const IDLE_EVENT_BYTES: u64 = 16 << 10;
@@ -90,4 +92,37 @@ fn typed_input_is_recorded_and_replayed() {
     assert!(serial >= typed as u64, "what was typed is not in the journal: {info}");
     replays_alike(&journal, &recorded);
     run(&mut on("verify", &journal)).success();
+}
+
+/// Nothing is lost but the last moments when a recording is killed.
+#[test]
+fn a_killed_recording_replays_up_to_its_last_chunk() {
+    let scratch = Scratch::new("killed");
+    let journal = scratch.file("run.dj");
+    let mut command = record(&journal, "vmlinuz-cloud", 2, "console=ttyS0 dejavm.mode=workload");
+    let quiet = command.args(["--idle", "jump"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut recording = quiet.spawn().expect("dejavm");
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while length_icount(&journal) < 100_000_000 {
+        assert!(Instant::now() < deadline, "no chunk was written");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // SIGKILL: it cannot tidy up.
+    recording.kill().expect("a child");
+    recording.wait().expect("a child");
+    let info = info(&journal);
+    assert_eq!(info["clean"], false, "{info}");
+    let verified = run(&mut on("verify", &journal));
+    assert_eq!(verified.status, Some(TORN), "{}", verified.stderr);
+    assert!(verified.console().contains("equal: "), "{}", verified.console());
+}
+
+/// The exit status of `verify` for a journal that replays, but has no end.
+const TORN: i32 = 4;
+
+/// How far the run is in the journal; 0 while it is no journal yet.
+fn length_icount(journal: &Path) -> u64 {
+    let out = run(on("info", journal).arg("--json"));
+    let info: Option<serde_json::Value> = serde_json::from_slice(&out.stdout).ok();
+    info.and_then(|info| info["length_icount"].as_u64()).unwrap_or(0)
 }

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 
 const REPLAYS: u64 = 20;
 /// Into the boot of the kernel, with all vCPUs running.
-const UNTIL_ICOUNT: u64 = 60_000_000;
+const UNTIL_ICOUNT: u64 = 200_000_000;
 
 fn setting<T: FromStr>(name: &str, default: T) -> T {
     match std::env::var(name) {
