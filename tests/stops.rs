@@ -159,3 +159,9 @@ fn stops_change_nothing() {
 fn a_delivery_after_a_hash_is_seen_by_the_next_hash() {
     check(51823);
 }
+
+/// XSAVE across the end of the address space.
+#[test]
+fn an_area_may_wrap() {
+    check(202659);
+}
