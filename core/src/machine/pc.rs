@@ -11,7 +11,7 @@ use super::run_loop::{Runner, TargetCache, TripleFault};
 use super::schedule::Schedule;
 use super::state_hash::{MemoryHash, StateHash, hash_of};
 use super::virtual_time::{LAST_NS, SLICE_ICOUNT};
-use super::{MachineError, boot};
+use super::{MAX_RAM_BYTES, MachineError, boot};
 use crate::boundary::{
     Images, Inbound, MachineConfig, Outbound, Position, ProbeKind, ProbeRecord, ResetCause,
 };
@@ -102,6 +102,9 @@ impl Machine {
         }
         if config.quantum_icount == 0 {
             return Err(MachineError::ZeroQuantum);
+        }
+        if config.ram_bytes > MAX_RAM_BYTES {
+            return Err(MachineError::RamSize { given: config.ram_bytes });
         }
         let mem = Memory::new(config.ram_bytes)
             .map_err(|source| MachineError::Ram { bytes: config.ram_bytes, source })?;
