@@ -32,4 +32,4 @@ pub use writer::Writer;
 pub const FORMAT_VERSION: u32 = 1;
 
 /// How many instructions lie between two chunk ends, when nothing else is asked for.
-pub const DEFAULT_INTERVAL_ICOUNT: u64 = 1 << 25;
+pub const DEFAULT_INTERVAL_ICOUNT: u64 = 1 << 26;

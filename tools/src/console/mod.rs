@@ -21,8 +21,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long what happened may be missing from the journal's file. A host that runs more than some
-/// 60 MIPS reaches the next regular chunk before.
-const FLUSH_AFTER: Duration = Duration::from_millis(600);
+/// 75 MIPS reaches the next regular chunk before.
+const FLUSH_AFTER: Duration = Duration::from_millis(900);
 
 /// What the console is made of.
 pub struct ConsoleOptions<'a> {
