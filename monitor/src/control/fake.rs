@@ -1,46 +1,78 @@
-//! A run that is not there: what the monitor's tests talk to.
+//! A run that goes nowhere: what the monitor's tests talk to.
 
-use super::{Control, ControlError, Mode, RunState};
-use dejavm_core::boundary::{Inbound, Position};
+use super::{ControlError, Door, Execution, Inspect, Mode, RunState, Timeline};
+use dejavm_core::boundary::{Images, Inbound, MachineConfig, Position};
 use dejavm_core::cpu::CpuState;
-use dejavm_core::types::{Gpa, Icount, VcpuId};
+use dejavm_core::machine::Machine;
+use dejavm_core::types::{Gpa, Icount};
 
-/// Remembers what it was told; memory is 64 KiB, the same at physical and virtual addresses.
+/// RAM from address 0 up to here is there.
+pub(crate) const RAM_BYTES: u64 = 8 << 20;
+
+/// Remembers what it was told. Its machine is one with vCPUs as after a reset.
 pub(crate) struct Fake {
     pub state: RunState,
     pub mode: Mode,
     pub icount: Icount,
-    pub cpus: Vec<CpuState>,
-    pub memory: Vec<u8>,
+    pub machine: Machine,
     pub told: Vec<String>,
 }
 
 impl Fake {
     pub fn new(mode: Mode) -> Self {
-        Self {
-            state: RunState::Paused,
-            mode,
-            icount: 50,
-            cpus: vec![CpuState::reset(0)],
-            memory: vec![0; 0x1_0000],
-            told: Vec::new(),
+        Self::with_vcpus(mode, 1)
+    }
+
+    pub fn with_vcpus(mode: Mode, vcpus: u32) -> Self {
+        let config = MachineConfig { ram_bytes: RAM_BYTES, vcpus, ..MachineConfig::default() };
+        let images = Images { kernel: kernel(), initrd: None };
+        let mut machine = Machine::new(&config, images).expect("a machine of 8 MiB");
+        for id in 0..vcpus as usize {
+            machine.load_vcpu(id, CpuState::reset(id));
         }
+        Self { state: RunState::Paused, mode, icount: 50, machine, told: Vec::new() }
     }
 
     pub fn replay() -> Self {
         Self::new(Mode::Replay { file: "run.dj".into() })
     }
+
+    pub fn change_cpu(&mut self, change: impl FnOnce(&mut CpuState)) {
+        let mut state = self.machine.vcpus()[0].state.clone();
+        change(&mut state);
+        self.machine.load_vcpu(0, state);
+    }
+
+    pub fn write(&mut self, gpa: u64, bytes: &[u8]) {
+        self.machine.load_memory(Gpa(gpa), bytes);
+    }
 }
 
-impl Control for Fake {
-    fn run_state(&self) -> RunState {
-        self.state
-    }
-    fn mode(&self) -> Mode {
-        self.mode.clone()
+/// An ELF executable of one instruction at 1 MiB.
+fn kernel() -> Vec<u8> {
+    const AT: u64 = 1 << 20;
+    let words = |words: &[u64]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
+    let mut file = b"\x7FELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3E\0\x01\0\0\0".to_vec();
+    file.extend(words(&[AT, 64, 0]));
+    file.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 64, 0, 0, 0, 0, 0]);
+    file.extend([1, 0, 0, 0, 7, 0, 0, 0]);
+    file.extend(words(&[120, AT, AT, 1, 4096, 4096]));
+    file.push(0xF4);
+    file
+}
+
+impl Inspect for Fake {
+    fn machine(&mut self) -> &mut Machine {
+        &mut self.machine
     }
     fn position(&mut self) -> Position {
         Position { icount: self.icount, now_ns: self.icount }
+    }
+}
+
+impl Execution for Fake {
+    fn run_state(&self) -> RunState {
+        self.state
     }
     fn stop(&mut self) {
         self.state = RunState::Paused;
@@ -49,12 +81,18 @@ impl Control for Fake {
         self.state = RunState::Running;
         Ok(())
     }
-    fn quit(&mut self) {
-        self.told.push("quit".into());
-    }
     fn step(&mut self, count: u64) -> Result<(), ControlError> {
         self.icount += count;
         Ok(())
+    }
+    fn quit(&mut self) {
+        self.told.push("quit".into());
+    }
+}
+
+impl Timeline for Fake {
+    fn mode(&self) -> Mode {
+        self.mode.clone()
     }
     fn seek(&mut self, icount: Icount) -> Result<(), ControlError> {
         if !matches!(self.mode, Mode::Replay { .. }) {
@@ -71,23 +109,9 @@ impl Control for Fake {
         self.told.push("delete_break".into());
         Ok(())
     }
-    fn vcpus(&mut self) -> usize {
-        self.cpus.len()
-    }
-    fn cpu_state(&mut self, vcpu: VcpuId) -> Option<CpuState> {
-        self.cpus.get(vcpu).cloned()
-    }
-    fn read_physical(&mut self, gpa: Gpa, bytes: &mut [u8]) -> bool {
-        let Ok(start) = usize::try_from(gpa.0) else { return false };
-        let Some(source) = start.checked_add(bytes.len()).and_then(|end| self.memory.get(start..end)) else {
-            return false;
-        };
-        bytes.copy_from_slice(source);
-        true
-    }
-    fn read_virtual(&mut self, _: VcpuId, address: u64, bytes: &mut [u8]) -> bool {
-        self.read_physical(Gpa(address), bytes)
-    }
+}
+
+impl Door for Fake {
     fn inject(&mut self, event: Inbound) -> Result<(), ControlError> {
         self.told.push(format!("{event:?}"));
         Ok(())

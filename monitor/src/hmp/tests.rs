@@ -30,8 +30,8 @@ fn monitor() -> Hmp {
 /// Executes one line on a replay whose memory holds some bytes at 1000h.
 fn on_replay(line: &str) -> (String, Fake) {
     let mut fake = Fake::replay();
-    fake.memory[0x1000..0x1010].copy_from_slice(b"H\x89\x83\xC0\x09\x00\x00'A\\\n\r\x7F\xFF\xFF\xFF");
-    fake.cpus[0].regs[3] = 0x1000;
+    fake.write(0x1000, b"H\x89\x83\xC0\x09\x00\x00'A\\\n\r\x7F\xFF\xFF\xFF");
+    fake.change_cpu(|cpu| cpu.regs[3] = 0x1000);
     let out = monitor().execute(line, &mut fake);
     (out, fake)
 }
@@ -127,12 +127,12 @@ fn a_format_stays_for_the_next_time() {
 #[test]
 fn memory_as_instructions() {
     let mut fake = Fake::replay();
-    fake.memory[0x100..0x103].copy_from_slice(&[0x90, 0xEB, 0xFE]);
+    fake.write(0x100, &[0x90, 0xEB, 0xFE]);
     assert_eq!(
         monitor().execute("xp/2i 0x100", &mut fake),
         format!("0x00000100:  90 {:22}nop\n0x00000101:  eb fe {:19}jmp      0x101\n", "", "")
     );
-    assert_eq!(monitor().execute("x/1i 0x10000", &mut fake), "0x00010000: unable to read memory\n");
+    assert_eq!(monitor().execute("x/1i 0x800000", &mut fake), "0x00800000: unable to read memory\n");
 }
 
 #[test]
@@ -152,8 +152,10 @@ fn print_expressions() {
 #[test]
 fn registers_in_real_mode_are_those_of_qemu() {
     let mut fake = Fake::replay();
-    fake.cpus[0].x87 = Default::default();
-    fake.cpus[0].x87.valid = 0;
+    fake.change_cpu(|cpu| {
+        cpu.x87 = Default::default();
+        cpu.x87.valid = 0;
+    });
     let out = monitor().execute("info registers", &mut fake);
     for line in [
         "\nCPU#0\n",
@@ -178,13 +180,14 @@ fn registers_in_real_mode_are_those_of_qemu() {
 fn registers_in_long_mode_are_those_of_qemu() {
     use dejavm_core::cpu::Segment;
     let mut fake = Fake::replay();
-    let cpu = &mut fake.cpus[0];
-    cpu.cr0 = 0x8005_0033;
-    cpu.efer = 0xD01;
-    cpu.regs[8] = 4;
-    cpu.segs[1] = Segment { selector: 0x10, base: 0, limit: u32::MAX, attributes: 0xAF9B };
-    cpu.segs[2] = Segment { selector: 0x18, base: 0, limit: u32::MAX, attributes: 0xCF93 };
-    cpu.tr = Segment { selector: 0x40, base: 0xffff_fe00_0000_3000, limit: 0x4087, attributes: 0x89 };
+    fake.change_cpu(|cpu| {
+        cpu.cr0 = 0x8005_0033;
+        cpu.efer = 0xD01;
+        cpu.regs[8] = 4;
+        cpu.segs[1] = Segment { selector: 0x10, base: 0, limit: u32::MAX, attributes: 0xAF9B };
+        cpu.segs[2] = Segment { selector: 0x18, base: 0, limit: u32::MAX, attributes: 0xCF93 };
+        cpu.tr = Segment { selector: 0x40, base: 0xffff_fe00_0000_3000, limit: 0x4087, attributes: 0x89 };
+    });
     let out = monitor().execute("info registers", &mut fake);
     for line in [
         "R8 =0000000000000004 R9 =0000000000000000 R10=0000000000000000 R11=0000000000000000\n",

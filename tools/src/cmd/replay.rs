@@ -3,7 +3,7 @@
 use super::setup::{Desk, DeskOptions, report_unimplemented};
 use super::verify::{open, session_failure};
 use crate::args::{MonitorSpec, ReplayArgs, SerialSpec};
-use crate::console::control;
+use crate::console::look;
 use crate::console::replay::{Ended, drive, seek};
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -54,7 +54,7 @@ pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
     if ended == Ended::AtLimit {
         let position = session.position();
         say!("\nicount {}, virtual time {} ns", position.icount, position.now_ns);
-        print(format_args!("{}", control::place_text(session.machine().machine(), INSTRUCTIONS)));
+        print(format_args!("{}", look::place_text(session.machine().machine(), INSTRUCTIONS)));
     }
     Ok(Exit::Success)
 }

@@ -1,8 +1,8 @@
 //! The one who sits before the machine: its serial ports on the host, the keys that are typed,
 //! the monitor. [`live`] and [`replay`] drive a session with it.
 
-pub mod control;
 pub mod live;
+pub mod look;
 pub mod replay;
 
 use crate::args::SerialSpec;

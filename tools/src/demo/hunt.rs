@@ -2,11 +2,11 @@
 //! every instruction around the place.
 
 use super::guest::{self, Guest};
-use crate::console::control::{cpu_state, read_physical};
 use crate::console::replay::FileReplay;
 use dejavm_core::boundary::{ProbeEvent, ProbeKind};
 use dejavm_core::machine::Machine;
 use dejavm_core::types::{Gpa, Icount};
+use dejavm_monitor::control::inspect::{cpu_state, read_physical};
 use dejavm_monitor::disassembly::{MAX_INSN_BYTES, disassemble};
 use dejavm_monitor::hmp::{code_size, instruction_address};
 use dejavm_replay::session::SessionError;

@@ -1,29 +1,12 @@
-//! What live and replayed runs under the monitor have in common: looking at the machine.
+//! Looking at the machine of a run: a place as text, and what the probes saw.
 
-use dejavm_core::cpu::CpuState;
 use dejavm_core::machine::Machine;
-use dejavm_core::types::{Gpa, VcpuId};
-use dejavm_monitor::control::quiet_walk;
+use dejavm_core::types::VcpuId;
+use dejavm_monitor::control::inspect::{cpu_state, read_virtual};
 use dejavm_monitor::disassembly::{MAX_INSN_BYTES, disassemble};
 use dejavm_monitor::hmp::{code_size, instruction_address, registers_text};
 use dejavm_trace::event::Registry;
 use dejavm_trace::probe;
-
-/// The state of a vCPU.
-pub fn cpu_state(machine: &Machine, vcpu: VcpuId) -> Option<CpuState> {
-    machine.vcpus().get(vcpu).map(|cpu| cpu.state.clone())
-}
-
-/// Reads through the page tables of a vCPU.
-pub fn read_virtual(machine: &Machine, vcpu: VcpuId, address: u64, bytes: &mut [u8]) -> bool {
-    let Some(cpu) = machine.vcpus().get(vcpu) else { return false };
-    quiet_walk::read_virtual(machine.memory(), &cpu.state, address, bytes)
-}
-
-/// Reads RAM.
-pub fn read_physical(machine: &Machine, gpa: Gpa, bytes: &mut [u8]) -> bool {
-    quiet_walk::read_physical(machine.memory(), gpa, bytes)
-}
 
 /// Registers of the vCPU whose turn it is, and the next instructions: a place in a run.
 pub fn place_text(machine: &Machine, instructions: usize) -> String {

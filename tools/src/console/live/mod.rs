@@ -1,12 +1,14 @@
 //! Driving a run with input from outside, recorded or not.
 
-use super::{Console, control, trace_inbound};
+mod control;
+
+use super::{Console, look, trace_inbound};
 use crate::error::Failure;
-use dejavm_core::boundary::{Inbound, Outbound, Position};
-use dejavm_core::cpu::CpuState;
-use dejavm_core::types::{Gpa, Icount, VcpuId};
+use control::LiveControl;
+use dejavm_core::boundary::{Inbound, Outbound};
+use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
-use dejavm_monitor::control::{Control, ControlError, Mode, RunState};
+use dejavm_monitor::control::Mode;
 use dejavm_monitor::hmp::Hmp;
 use dejavm_replay::journal::EndReason;
 use dejavm_replay::session::live::Log;
@@ -94,76 +96,12 @@ pub fn drive<L: Log>(
         }
         let trace = console.trace.clone();
         let machine = session.machine().machine();
-        control::set_probes(machine, &trace);
+        look::set_probes(machine, &trace);
         console.set_position(machine.position());
         let step = session.step(console).map_err(|e| Failure::new(e.to_string()))?;
-        control::write_probes(session.machine().machine(), &trace);
+        look::write_probes(session.machine().machine(), &trace);
         if let Step::Ended(reason) = step {
             return Ok(Some(reason));
         }
-    }
-}
-
-/// A live run, as the monitor sees it.
-struct LiveControl<'a, L> {
-    session: &'a mut LiveSession<Engine, L>,
-    console: &'a mut Console,
-    mode: &'a Mode,
-    paused: &'a mut bool,
-}
-
-impl<L: Log> Control for LiveControl<'_, L> {
-    fn run_state(&self) -> RunState {
-        if self.session.ended().is_some() {
-            RunState::Shutdown
-        } else if *self.paused {
-            RunState::Paused
-        } else {
-            RunState::Running
-        }
-    }
-    fn mode(&self) -> Mode {
-        self.mode.clone()
-    }
-    fn position(&mut self) -> Position {
-        self.session.machine().machine().position()
-    }
-    fn stop(&mut self) {
-        *self.paused = true;
-    }
-    fn resume(&mut self) -> Result<(), ControlError> {
-        *self.paused = false;
-        Ok(())
-    }
-    fn quit(&mut self) {
-        self.console.ask_to_quit();
-    }
-    fn step(&mut self, _count: u64) -> Result<(), ControlError> {
-        Err(ControlError::NotNow("single steps are for replays: record the run, then replay it".into()))
-    }
-    fn seek(&mut self, _icount: Icount) -> Result<(), ControlError> {
-        Err(ControlError::NotNow("replay must be enabled to seek".into()))
-    }
-    fn set_break(&mut self, _icount: Icount) -> Result<(), ControlError> {
-        Err(ControlError::NotNow("setting the breakpoint is allowed only in play mode".into()))
-    }
-    fn delete_break(&mut self) -> Result<(), ControlError> {
-        Err(ControlError::NotNow("replay breakpoints are allowed only in play mode".into()))
-    }
-    fn vcpus(&mut self) -> usize {
-        self.session.machine().machine().vcpus().len()
-    }
-    fn cpu_state(&mut self, vcpu: VcpuId) -> Option<CpuState> {
-        control::cpu_state(self.session.machine().machine(), vcpu)
-    }
-    fn read_physical(&mut self, gpa: Gpa, bytes: &mut [u8]) -> bool {
-        control::read_physical(self.session.machine().machine(), gpa, bytes)
-    }
-    fn read_virtual(&mut self, vcpu: VcpuId, address: u64, bytes: &mut [u8]) -> bool {
-        control::read_virtual(self.session.machine().machine(), vcpu, address, bytes)
-    }
-    fn inject(&mut self, event: Inbound) -> Result<(), ControlError> {
-        self.console.request(event);
-        Ok(())
     }
 }

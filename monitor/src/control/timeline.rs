@@ -1,0 +1,42 @@
+//! Where the inputs of a run come from, and travel in a recorded one.
+
+use super::ControlError;
+use dejavm_core::types::Icount;
+
+/// Where the inputs of the run come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// From outside, and nothing is written down.
+    Live,
+    /// From outside, into a journal.
+    Record {
+        /// The journal's path.
+        file: String,
+    },
+    /// From a journal.
+    Replay {
+        /// The journal's path.
+        file: String,
+    },
+}
+
+/// Travel in a recorded run.
+pub trait Timeline {
+    /// Where the inputs come from.
+    fn mode(&self) -> Mode;
+    /// Goes to the position before the instruction with this count, then stands still.
+    ///
+    /// # Errors
+    /// If the run is not a replay, or the recording is shorter.
+    fn seek(&mut self, icount: Icount) -> Result<(), ControlError>;
+    /// Stops the run when it comes to `icount`.
+    ///
+    /// # Errors
+    /// If the run is not a replay, or is past it.
+    fn set_break(&mut self, icount: Icount) -> Result<(), ControlError>;
+    /// Removes what [`Self::set_break`] set.
+    ///
+    /// # Errors
+    /// If the run is not a replay.
+    fn delete_break(&mut self) -> Result<(), ControlError>;
+}

@@ -1,0 +1,88 @@
+//! A replay, as the monitor sees it.
+
+use super::{Driver, FileReplay, seek};
+use crate::console::Console;
+use dejavm_core::boundary::Inbound;
+use dejavm_core::machine::Machine;
+use dejavm_core::types::Icount;
+use dejavm_monitor::control::{ControlError, Door, Execution, Inspect, Mode, RunState, Timeline};
+use dejavm_replay::session::{ReplayStop, SessionError};
+
+/// A replay, as the monitor sees it.
+pub(super) struct ReplayControl<'a> {
+    pub session: &'a mut FileReplay,
+    pub console: &'a mut Console,
+    pub file: &'a str,
+    pub driver: &'a mut Driver,
+}
+
+impl ReplayControl<'_> {
+    fn go(&mut self, icount: Icount) -> Result<(), ControlError> {
+        (self.driver.paused, self.driver.started, self.driver.at_end) = (true, true, false);
+        match seek(self.session, icount, Some(self.console)) {
+            Ok(ReplayStop::Interrupted) => Err(ControlError::Failed("interrupted".into())),
+            Ok(ReplayStop::Reached | ReplayStop::Ended) => Ok(()),
+            Err(SessionError::BeyondEnd { last, .. }) => Err(ControlError::NotNow(format!(
+                "cannot seek to the specified instruction count: the recording ends at {last}"
+            ))),
+            Err(error) => Err(ControlError::Failed(error.to_string())),
+        }
+    }
+}
+
+impl Inspect for ReplayControl<'_> {
+    fn machine(&mut self) -> &mut Machine {
+        self.session.machine().machine()
+    }
+}
+
+impl Execution for ReplayControl<'_> {
+    fn run_state(&self) -> RunState {
+        match self.driver {
+            Driver { at_end: true, .. } => RunState::Shutdown,
+            Driver { paused: false, .. } => RunState::Running,
+            Driver { started: false, .. } => RunState::Prelaunch,
+            Driver { .. } => RunState::Paused,
+        }
+    }
+    fn stop(&mut self) {
+        self.driver.paused = true;
+    }
+    fn resume(&mut self) -> Result<(), ControlError> {
+        if self.driver.at_end {
+            return Err(ControlError::NotNow("the recording ends here; replay_seek goes back".into()));
+        }
+        self.driver.paused = false;
+        Ok(())
+    }
+    fn step(&mut self, count: u64) -> Result<(), ControlError> {
+        let goal = self.session.position().icount.saturating_add(count);
+        self.go(goal)
+    }
+    fn quit(&mut self) {
+        self.console.ask_to_quit();
+    }
+}
+
+impl Timeline for ReplayControl<'_> {
+    fn mode(&self) -> Mode {
+        Mode::Replay { file: self.file.to_owned() }
+    }
+    fn seek(&mut self, icount: Icount) -> Result<(), ControlError> {
+        self.go(icount)
+    }
+    fn set_break(&mut self, icount: Icount) -> Result<(), ControlError> {
+        self.driver.breakpoint = Some(icount);
+        Ok(())
+    }
+    fn delete_break(&mut self) -> Result<(), ControlError> {
+        self.driver.breakpoint = None;
+        Ok(())
+    }
+}
+
+impl Door for ReplayControl<'_> {
+    fn inject(&mut self, _event: Inbound) -> Result<(), ControlError> {
+        Err(ControlError::NotNow("a replay takes nothing in but what its journal holds".into()))
+    }
+}

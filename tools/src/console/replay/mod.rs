@@ -1,0 +1,90 @@
+//! Driving a replay: the console of the recorded run again, the monitor, seeking.
+
+mod control;
+mod driver;
+mod seek;
+
+pub use seek::{Silently, seek};
+
+use super::Console;
+use control::ReplayControl;
+use dejavm_core::boundary::{Inbound, Position};
+use dejavm_core::types::Icount;
+use dejavm_core::vcpu::Engine;
+use dejavm_monitor::hmp::Hmp;
+use dejavm_replay::journal::Reader;
+use dejavm_replay::session::{ReplaySession, SessionError};
+use driver::Driver;
+use std::fs::File;
+use std::path::Path;
+
+/// A replay of a journal file on vCPU threads.
+pub type FileReplay = ReplaySession<Engine, File>;
+
+/// How a driven replay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It came to the end of the journal.
+    AtEnd,
+    /// It came to the icount where it was to end.
+    AtLimit,
+    /// The user ended it.
+    ByUser,
+}
+
+/// Replays until `until`, the end of the journal (where the monitor stays, if it is open), or
+/// the user's wish.
+///
+/// # Errors
+/// If the journal cannot be read or the replay diverges.
+pub fn drive(
+    session: &mut FileReplay,
+    console: &mut Console,
+    hmp: &mut Hmp,
+    file: &str,
+    until: Option<Icount>,
+) -> Result<Ended, SessionError> {
+    let in_monitor = console.in_monitor();
+    let inbound = recorded_inbound(Path::new(file))?;
+    let started = session.position() > Position::default();
+    let mut driver = Driver { paused: in_monitor, started, at_end: false, breakpoint: None, inbound };
+    if in_monitor {
+        console.greet();
+    }
+    loop {
+        console.pump();
+        console.typed.clear();
+        while let Some(line) = console.next_command() {
+            let mut run = ReplayControl { session, console, file, driver: &mut driver };
+            let text = hmp.execute(&line, &mut run);
+            console.print(&text);
+            if !console.quit_asked() {
+                console.prompt();
+            }
+        }
+        if console.quit_asked() {
+            return Ok(Ended::ByUser);
+        }
+        if driver.paused {
+            if !console.input_open() {
+                return Ok(Ended::ByUser);
+            }
+            console.block(None);
+            continue;
+        }
+        if let Some(ended) = driver.go_on(session, console, until)? {
+            return Ok(ended);
+        }
+    }
+}
+
+/// All that came in during a recorded run.
+fn recorded_inbound(journal: &Path) -> Result<Vec<(Position, Inbound)>, SessionError> {
+    let mut reader = Reader::open(journal)?;
+    let chunks: Vec<_> = reader.events_chunks().copied().collect();
+    let mut events = Vec::new();
+    for chunk in &chunks {
+        events.extend(reader.read_events(chunk)?.events);
+    }
+    Ok(events)
+}
