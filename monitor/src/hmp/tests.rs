@@ -109,7 +109,7 @@ fn memory_in_units() {
     check("x/2dw 0x1000", "0000000000001000: 3229845832  654311433\n");
     check("x/2ow 0x1000", "0000000000001000: 030040704510 04700000011\n");
     check("x/8cb 0x1005", "0000000000001005: '\\x00' '\\x00' '\\'' 'A' '\\\\' '\\n' '\\r' '\\x7f'\n");
-    check("x/1xg 0xdead000000000000", "dead000000000000: Cannot access memory\n");
+    check("xp/1xg 0xdead000000000000", "dead000000000000: Cannot access memory\n");
     check("x", "unexpected end of expression\nTry \"help x\" for more information\n");
     check("x/4xz 0", "invalid char in format: 'z'\nTry \"help x\" for more information\n");
     check("xp/s 0", "invalid char in format: 's'\nTry \"help xp\" for more information\n");
