@@ -3,7 +3,7 @@
 
 use dejavm_core::boundary::{Images, MachineConfig, Outbound};
 use dejavm_core::machine::state_hash::StateHash;
-use dejavm_core::machine::{LoadError, Machine, MachineState, RunLimit, StopReason};
+use dejavm_core::machine::{LoadError, Machine, MachineState, RamPage, RunLimit, StopReason};
 use dejavm_tests::cli::guest_file;
 use iced_x86::IcedError;
 use iced_x86::code_asm::*;
@@ -165,6 +165,29 @@ fn a_machine_that_ran_elsewhere_takes_over_a_state() {
     let mut elsewhere = machine(2);
     run(&mut elsewhere, 300_000);
     assert!(cut_run(machine(2), elsewhere, 150_000, 200_000) == expected);
+}
+
+#[test]
+fn going_back_takes_only_the_pages_written_since() {
+    for vcpus in [1, 3] {
+        let mut m = machine(vcpus);
+        run(&mut m, 150_000);
+        assert!(m.take_unsaved_pages().len() > 2, "the first call gives all that was ever written");
+        let (whole, mut rest) = (m.save(), m.save_but_ram());
+        assert!(rest.ram.is_empty());
+        run(&mut m, 250_000);
+        let end = m.save();
+        let written = m.take_unsaved_pages();
+        assert!(!written.is_empty() && written.len() < whole.ram.len());
+        let old = |number| whole.ram.iter().find(|page| page.number == number);
+        let zero = |number| RamPage { number, bytes: vec![0; 4096] };
+        rest.ram = written.iter().map(|&n| old(n).cloned().unwrap_or_else(|| zero(n))).collect();
+        m.load_over(rest).expect("it fits");
+        assert!(m.save() == whole);
+        assert_eq!(m.take_unsaved_pages(), written, "a load writes");
+        run(&mut m, 250_000);
+        assert!(m.save() == end);
+    }
 }
 
 #[test]

@@ -77,9 +77,18 @@ impl Machine {
     /// # Panics
     /// If [`Self::take_outbound`] has something to give: it would be lost.
     pub fn save(&self) -> MachineState {
+        let page = |(number, bytes): (u32, &[u8])| RamPage { number, bytes: bytes.to_vec() };
+        MachineState { ram: self.mem.pages_not_zero().map(page).collect(), ..self.save_but_ram() }
+    }
+
+    /// The state here and now without RAM, for who keeps RAM page by page:
+    /// [`Self::take_unsaved_pages`] tells which pages changed since.
+    ///
+    /// # Panics
+    /// If [`Self::take_outbound`] has something to give: it would be lost.
+    pub fn save_but_ram(&self) -> MachineState {
         assert!(self.outbound.is_empty());
         let (board, request) = self.board.save();
-        let page = |(number, bytes): (u32, &[u8])| RamPage { number, bytes: bytes.to_vec() };
         MachineState {
             vcpus: self.vcpus.iter().map(|cpu| cpu.state.canonical()).collect(),
             board,
@@ -90,8 +99,19 @@ impl Machine {
             clock: Clock { limit: 0, ..self.clock },
             entropy: self.entropy,
             schedule: self.schedule,
-            ram: self.mem.pages_not_zero().map(page).collect(),
+            ram: Vec::new(),
         }
+    }
+
+    /// How many pages were written since [`Self::take_unsaved_pages`].
+    pub fn unsaved_pages(&self) -> usize {
+        self.mem.unsaved_pages()
+    }
+
+    /// The pages (by RAM page number, ascending) written since the last call, by the guest, by a
+    /// load, or from outside. The first call gives all that were written since power-on.
+    pub fn take_unsaved_pages(&mut self) -> Vec<u32> {
+        self.mem.take_unsaved_pages()
     }
 
     /// Takes over a state, which was saved from a machine of the same configuration and images.
@@ -101,7 +121,24 @@ impl Machine {
     /// If the state does not fit; the machine is as it was then.
     pub fn load(&mut self, state: MachineState) -> Result<(), LoadError> {
         self.check(&state)?;
-        self.load_ram(&state.ram);
+        self.mem.clear();
+        self.load_pages(state.ram.iter().map(|page| (page.number, &page.bytes[..])));
+        self.load_but_ram(state);
+        Ok(())
+    }
+
+    /// As [`Self::load`], but RAM keeps what it has, except for the pages of `state`.
+    ///
+    /// # Errors
+    /// If the state does not fit; the machine is as it was then.
+    pub fn load_over(&mut self, state: MachineState) -> Result<(), LoadError> {
+        self.check(&state)?;
+        self.load_pages(state.ram.iter().map(|page| (page.number, &page.bytes[..])));
+        self.load_but_ram(state);
+        Ok(())
+    }
+
+    fn load_but_ram(&mut self, state: MachineState) {
         for (cpu, saved) in self.vcpus.iter_mut().zip(state.vcpus) {
             cpu.load_state(saved);
             cpu.yielded = false;
@@ -113,7 +150,6 @@ impl Machine {
         self.triple_fault = state.triple_fault;
         self.off = state.off;
         self.outbound.clear();
-        Ok(())
     }
 
     fn check(&self, state: &MachineState) -> Result<(), LoadError> {
@@ -134,11 +170,16 @@ impl Machine {
         }
     }
 
-    fn load_ram(&mut self, pages: &[RamPage]) {
-        self.mem.clear();
-        for page in pages {
-            let gpa: Gpa = self.mem.gpa_of((page.number as usize) << PAGE_SHIFT);
-            self.mem.write_bytes(gpa, &page.bytes);
+    /// Overwrites whole pages of RAM, by RAM page number, between runs. Who does so answers for
+    /// what becomes of the run: it is half of a restore.
+    ///
+    /// # Panics
+    /// If a page lies beyond RAM, or is not as long as a page.
+    pub fn load_pages<'a>(&mut self, pages: impl IntoIterator<Item = (u32, &'a [u8])>) {
+        for (number, bytes) in pages {
+            assert_eq!(bytes.len() as u64, PAGE_SIZE);
+            let gpa: Gpa = self.mem.gpa_of((number as usize) << PAGE_SHIFT);
+            self.mem.write_bytes(gpa, bytes);
         }
         for page in self.mem.take_overwritten_code() {
             self.code.drop_page(page);

@@ -14,8 +14,10 @@ const CODE: u8 = 1;
 const TABLE: u8 = 2;
 /// The page has not been written since the last [`Memory::take_dirty_pages`].
 const CLEAN: u8 = 4;
-/// The page has never been written, so it is zero; it is [`CLEAN`], too.
+/// The page has never been written, so it is zero; it is [`CLEAN`] and [`SAVED`], too.
 const PRISTINE: u8 = 8;
+/// The page has not been written since the last [`Memory::take_unsaved_pages`].
+const SAVED: u8 = 16;
 
 /// The lines of a page that hold decoded code: bit n for bytes `[64n, 64n + 64)`.
 pub type CodeLines = u64;
@@ -37,6 +39,7 @@ pub struct Memory {
     flags: Vec<u8>,
     code_lines: Vec<CodeLines>,
     dirty: Vec<u32>,
+    unsaved: Vec<u32>,
     overwritten_code: Vec<u32>,
     /// Grows whenever cached translations or fast stores may have become wrong on any vCPU.
     pub translation_epoch: u64,
@@ -53,9 +56,10 @@ impl Memory {
         Ok(Self {
             ram: Ram::new(bytes as usize)?,
             low_bytes: bytes.min(LOW_RAM_LIMIT),
-            flags: vec![CLEAN | PRISTINE; pages],
+            flags: vec![CLEAN | PRISTINE | SAVED; pages],
             code_lines: vec![0; pages],
             dirty: Vec::new(),
+            unsaved: Vec::new(),
             overwritten_code: Vec::new(),
             translation_epoch: 1,
         })
@@ -152,6 +156,10 @@ impl Memory {
             self.flags[page] &= !(CLEAN | PRISTINE);
             self.dirty.push(page as u32);
         }
+        if flags & SAVED != 0 {
+            self.flags[page] &= !(SAVED | PRISTINE);
+            self.unsaved.push(page as u32);
+        }
         if flags & CODE != 0 && self.code_lines[page] & lines(offset, len) != 0 {
             self.flags[page] &= !CODE;
             self.code_lines[page] = 0;
@@ -224,6 +232,33 @@ impl Memory {
             self.translation_epoch += 1;
         }
         pages
+    }
+
+    /// How many pages [`Self::take_unsaved_pages`] would give.
+    pub fn unsaved_pages(&self) -> usize {
+        self.unsaved.len()
+    }
+
+    /// The pages (by RAM page number, ascending) written since the last call: what a checkpoint
+    /// must save, or a restore must overwrite. Of no concern to [`Self::take_dirty_pages`].
+    pub fn take_unsaved_pages(&mut self) -> Vec<u32> {
+        let mut pages = std::mem::take(&mut self.unsaved);
+        pages.sort_unstable();
+        for &p in &pages {
+            self.flags[p as usize] |= SAVED;
+        }
+        if !pages.is_empty() {
+            self.translation_epoch += 1;
+        }
+        pages
+    }
+
+    /// The bytes of a page, by RAM page number.
+    ///
+    /// # Panics
+    /// If there is no such page.
+    pub fn page(&self, number: u32) -> &[u8] {
+        self.ram.slice((number as usize) << PAGE_SHIFT, PAGE_SIZE as usize)
     }
 
     /// Zeroes everything, seen by whoever derived something from it.
@@ -319,5 +354,22 @@ mod tests {
         assert!(!mem.fast_write_allowed(0x1000));
         mem.write_watched(0x1000, 1u8);
         assert!(mem.fast_write_allowed(0x1000));
+    }
+
+    #[test]
+    fn unsaved_pages_come_once_whoever_takes_the_dirty_ones() {
+        let mut mem = Memory::new(1 << 16).unwrap();
+        mem.write_bytes(Gpa(0x1FFF), &[1, 2]);
+        assert_eq!(mem.take_dirty_pages(), [1, 2]);
+        mem.write_watched(0x1000, 1u8);
+        assert_eq!(mem.unsaved_pages(), 2);
+        let epoch = mem.translation_epoch;
+        assert_eq!(mem.take_unsaved_pages(), [1, 2]);
+        assert_ne!(mem.translation_epoch, epoch, "fast stores are dropped");
+        assert!(!mem.fast_write_allowed(0x1000));
+        mem.write_watched(0x1000, 2u8);
+        assert!(mem.fast_write_allowed(0x1000));
+        assert_eq!(mem.take_unsaved_pages(), [1]);
+        assert_eq!(mem.take_dirty_pages(), [1]);
     }
 }
