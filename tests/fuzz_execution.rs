@@ -52,6 +52,7 @@ fn go(machine: &mut Machine, rng: &mut Rng) {
             StopReason::Reset(_) => stops += 1,
             StopReason::PowerOff | StopReason::DebugExit(_) => return,
             StopReason::Kicked => unreachable!("nobody kicks"),
+            StopReason::StopPoint => unreachable!("there are no stop points"),
         }
         assert!(machine.position() >= before);
     }

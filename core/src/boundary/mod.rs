@@ -6,8 +6,12 @@
 //! that must know it.
 
 mod probe;
+mod stop_point;
 
 pub use probe::{ProbeEvent, ProbeKind, ProbeRecord, Probes};
+pub use stop_point::{
+    HitCause, OnHit, Space, StopCondition, StopHit, StopHits, StopPoint, StopPoints, Watch, WatchKind,
+};
 
 use crate::types::{Icount, VirtualNs};
 use serde::{Deserialize, Serialize};

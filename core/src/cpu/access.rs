@@ -8,7 +8,8 @@ use super::env::Env;
 use super::flags;
 use super::insn::{Insn, insn_flags};
 use super::state::{Vcpu, attr, seg};
-use crate::mem::{Access, AccessKind, Memory, MmuIndex, walk};
+use super::stops::{DataAccess, Watched};
+use crate::mem::{Access, AccessKind, Memory, MmuIndex, Translation, walk};
 use crate::types::{Exception, Gpa, PAGE_OFFSET_MASK, PAGE_SIZE, Scalar};
 
 impl Vcpu {
@@ -249,6 +250,10 @@ impl Vcpu {
                     && index != MmuIndex::UserAligned
                 {
                     let fast = env.mem.fast_write_allowed(offset);
+                    let watched = self.stops.watched(va, t.frame);
+                    let t = Translation { readable: t.readable && !watched.reads, ..t };
+                    // What may be written at full speed is read so, too: see `load_for_write`.
+                    let fast = fast && watched == Watched::default();
                     self.tlb.insert(index, va, &t, offset as u64, fast);
                 }
                 Ok(Gpa(t.frame.0 | (va & PAGE_OFFSET_MASK)))
@@ -302,10 +307,12 @@ impl Vcpu {
         self.note_data_access(va, T::SIZE, kind);
         let in_page = (PAGE_SIZE - (va & PAGE_OFFSET_MASK)) as usize;
         if in_page >= T::SIZE {
+            self.note_stop(env, DataAccess { va, size: T::SIZE, write: false, gpa, second: None });
             return Ok(self.read_gpa(env, gpa));
         }
         let second = self.wrap(va.wrapping_add(in_page as u64));
         let gpa2 = self.translate(env, second, kind, index)?;
+        self.note_stop(env, DataAccess { va, size: T::SIZE, write: false, gpa, second: Some(gpa2) });
         let mut bytes = [0u8; 16];
         for (k, b) in bytes[..T::SIZE].iter_mut().enumerate() {
             let at = if k < in_page { Gpa(gpa.0 + k as u64) } else { Gpa(gpa2.0 + (k - in_page) as u64) };
@@ -322,12 +329,14 @@ impl Vcpu {
         let in_page = (PAGE_SIZE - (va & PAGE_OFFSET_MASK)) as usize;
         if in_page >= T::SIZE {
             self.note_data_access(va, T::SIZE, AccessKind::Write);
+            self.note_stop(env, DataAccess { va, size: T::SIZE, write: true, gpa, second: None });
             self.write_gpa(env, gpa, v);
             return Ok(());
         }
         let second = self.wrap(va.wrapping_add(in_page as u64));
         let gpa2 = self.translate(env, second, AccessKind::Write, index)?;
         self.note_data_access(va, T::SIZE, AccessKind::Write);
+        self.note_stop(env, DataAccess { va, size: T::SIZE, write: true, gpa, second: Some(gpa2) });
         let mut bytes = [0u8; 16];
         v.to_le_slice(&mut bytes);
         for (k, b) in bytes[..T::SIZE].iter().enumerate() {
@@ -335,6 +344,14 @@ impl Vcpu {
             self.write_gpa(env, at, *b);
         }
         Ok(())
+    }
+
+    /// An observer's watchpoints.
+    #[inline]
+    fn note_stop(&mut self, env: &Env<'_>, access: DataAccess) {
+        if self.stops.at_access(access, env.clock.icount) {
+            self.leave_block();
+        }
     }
 
     /// Linear addresses wrap at 4 GiB outside long mode.

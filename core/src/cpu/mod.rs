@@ -9,6 +9,7 @@ pub mod insn;
 pub mod model;
 pub mod state;
 pub mod step;
+pub mod stops;
 pub mod system;
 
 pub use crate::types::Entropy;

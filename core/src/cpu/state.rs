@@ -2,6 +2,7 @@
 
 use super::flags::{self, Flags};
 use super::insn::{RIP, ZERO};
+use super::stops::Stops;
 use crate::boundary::Probes;
 use crate::mem::{MmuIndex, PagingRegs, SoftTlb};
 use crate::softfloat::F80;
@@ -380,6 +381,8 @@ pub struct Vcpu {
     pub scratch_tables: Vec<usize>,
     /// What an observer wants to see of this vCPU.
     pub probes: Probes,
+    /// What an observer wants a run to stop at.
+    pub stops: Stops,
     /// Instructions that raised #UD because the virtual CPU lacks them, by iced code.
     pub unimplemented: std::collections::BTreeMap<u16, u64>,
 }
@@ -418,6 +421,7 @@ impl Vcpu {
             yielded: false,
             scratch_tables: Vec::with_capacity(4),
             probes: Probes::default(),
+            stops: Stops::default(),
             unimplemented: std::collections::BTreeMap::new(),
         };
         cpu.refresh();

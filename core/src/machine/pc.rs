@@ -13,10 +13,12 @@ use super::state_hash::{MemoryHash, StateHash, hash_of};
 use super::virtual_time::{LAST_NS, SLICE_ICOUNT};
 use super::{MAX_RAM_BYTES, MachineError, boot};
 use crate::boundary::{
-    Images, Inbound, MachineConfig, Outbound, Position, ProbeKind, ProbeRecord, ResetCause,
+    Images, Inbound, MachineConfig, Outbound, Position, ProbeKind, ProbeRecord, ResetCause, StopHits,
+    StopPoints,
 };
 use crate::cpu::decode_cache::DecodeCache;
 use crate::cpu::state::Shadow;
+use crate::cpu::stops::Stops;
 use crate::cpu::{Activity, Clock, CpuState, Entropy, Env, Vcpu, system};
 use crate::mem::Memory;
 use crate::types::{Gpa, MAX_VCPUS, VcpuId, VirtualNs};
@@ -61,6 +63,17 @@ pub enum StopReason {
     PowerOff,
     /// The guest ended the run with a code.
     DebugExit(u32),
+    /// A stop point was hit; [`Machine::take_stop_hits`] tells which.
+    StopPoint,
+}
+
+/// A run that stopped with an instruction of its turn before it: timers, the turn and the
+/// interrupts of this position are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Begun {
+    vcpu: VcpuId,
+    /// Interrupts may go on without an end, so the slice is one instruction.
+    single: bool,
 }
 
 /// What [`Machine::prepare`] decided.
@@ -88,6 +101,11 @@ pub struct Machine {
     pub(super) outbound: Vec<Outbound>,
     pub(super) triple_fault: bool,
     pub(super) off: Option<StopReason>,
+    begun: Option<Begun>,
+    /// The schedule before the turn of [`Self::execute`] was chosen.
+    schedule_before: Schedule,
+    /// A stop point was hit in the last slice.
+    stop_point: bool,
 }
 
 impl Machine {
@@ -116,6 +134,9 @@ impl Machine {
             entropy: Entropy::new(config.seed),
             code: DecodeCache::default(),
             schedule: Schedule::new(u64::from(config.quantum_icount)),
+            schedule_before: Schedule::new(u64::from(config.quantum_icount)),
+            begun: None,
+            stop_point: false,
             memory_hash: MemoryHash::new(mem.bytes()),
             outbound: Vec::new(),
             triple_fault: false,
@@ -243,6 +264,9 @@ impl Machine {
                 self.board.advance(now);
             }
             self.take_signals();
+            if std::mem::take(&mut self.stop_point) {
+                return Prepared::Stop(StopReason::StopPoint);
+            }
             // Only now, with all done that is due at this position, and nobody's turn begun: so
             // the state in which the machine stops does not depend on why it stops.
             if self.clock.icount > limit.until.icount || self.position() >= limit.until {
@@ -252,12 +276,17 @@ impl Machine {
                 return Prepared::Stop(StopReason::Kicked);
             }
             let at_icount = self.clock.icount == limit.until.icount;
+            if let Some(begun) = self.begun {
+                let stop = Prepared::Stop(StopReason::Limit);
+                return if at_icount { stop } else { Prepared::Run(begun.vcpu) };
+            }
             let schedule = self.schedule;
             if let Some(id) = self.pick() {
                 if at_icount {
                     self.schedule = schedule;
                     return Prepared::Stop(StopReason::Limit);
                 }
+                self.schedule_before = schedule;
                 return Prepared::Run(id);
             }
             if let Some(reason) = self.idle(limit, at_icount) {
@@ -319,16 +348,30 @@ impl Machine {
         }
     }
 
-    /// The second half of an iteration: vCPU `id` runs at least one instruction.
+    /// The second half of an iteration: vCPU `id` runs at least one instruction, unless a stop
+    /// point stops it before.
     pub fn execute(&mut self, id: VcpuId, limit: &RunLimit) {
         let start = self.clock.icount;
         self.clock.limit = self.slice_end(limit);
+        let begun = self.begun.take();
         let Self { vcpus, targets, mem, board, clock, entropy, code, .. } = self;
         let cpu = &mut vcpus[id];
-        if let Err(TripleFault) = run_slice(cpu, &mut targets[id], mem, board, clock, entropy, code) {
-            self.triple_fault = true;
-        }
+        let mut slice = Slice { cpu, targets: &mut targets[id], mem, board, clock, entropy, code };
+        let result = slice.run(begun);
         let cpu = &mut self.vcpus[id];
+        let stop_point = cpu.stops.take_stop();
+        self.stop_point |= stop_point;
+        match result {
+            Ok(begun) if stop_point && self.clock.icount == start => {
+                self.begun = begun;
+                if begun.is_none() {
+                    self.schedule = self.schedule_before;
+                }
+                return;
+            }
+            Ok(_) => {}
+            Err(TripleFault) => self.triple_fault = true,
+        }
         // A task switch finds its triple fault inside an instruction.
         self.triple_fault |= cpu.activity == Activity::Shutdown;
         let gives_way = std::mem::take(&mut cpu.yielded) || cpu.activity != Activity::Running;
@@ -394,8 +437,46 @@ impl Machine {
         }
         self.board.reset(now);
         self.schedule = Schedule::new(u64::from(self.config.quantum_icount));
+        self.begun = None;
         boot::load(&mut self.mem, &mut self.vcpus[0], &self.config, &self.images)
             .expect("images that were loaded once load again");
+    }
+
+    /// Sets all stop points; those set before are gone, and with them what they saw.
+    pub fn set_stop_points(&mut self, points: &StopPoints) {
+        for cpu in &mut self.vcpus {
+            cpu.stops = Stops::new(points, cpu.id);
+            // Pages that are watched now must leave the TLB, others may come in again.
+            cpu.flush_tlb();
+        }
+        self.stop_point = false;
+    }
+
+    /// Lets no breakpoint stop the run before the instruction that is next, whichever it is.
+    pub fn pass_breakpoints_here(&mut self) {
+        for cpu in &mut self.vcpus {
+            cpu.stops.pass(self.clock.icount);
+        }
+    }
+
+    /// What the stop points of all vCPUs saw since the last call, in the order of the run.
+    pub fn take_stop_hits(&mut self) -> StopHits {
+        let mut all = StopHits::default();
+        for cpu in &mut self.vcpus {
+            let hits = cpu.stops.take_hits();
+            all.count += hits.count;
+            all.last.extend(hits.last);
+        }
+        all.last.make_contiguous().sort_by_key(|hit| (hit.icount, !hit.in_delivery));
+        all
+    }
+
+    /// Whether the machine stands at the beginning of an instruction: what is due at this
+    /// position has been delivered, so the state is not the one that the position names. Only
+    /// a stop point leaves a machine so. Before an event is applied, or a hash or state of this
+    /// position is taken, it must run an instruction.
+    pub fn in_instruction(&self) -> bool {
+        self.begun.is_some()
     }
 
     /// The hash of every part of the machine, here and now.
@@ -413,51 +494,80 @@ impl Machine {
 /// line that nobody has to acknowledge there is no end of them.
 const DELIVERIES: u32 = 32;
 
-/// Delivers what is pending, then runs instructions.
-fn run_slice(
-    cpu: &mut Vcpu,
-    targets: &mut TargetCache,
-    mem: &mut Memory,
-    board: &mut Board,
-    clock: &mut Clock,
-    entropy: &mut Entropy,
-    code: &mut DecodeCache,
-) -> Result<(), TripleFault> {
-    let id = cpu.id;
-    // Before anything is delivered: that stores, too.
-    cpu.sync_tlb(mem);
-    let mut delivered = 0;
-    loop {
-        if delivered == DELIVERIES {
-            clock.limit = clock.icount + 1;
-            break;
-        }
-        delivered += 1;
-        let vector = if cpu.shadow == Shadow::None && cpu.nmi_pending && !cpu.nmi_masked {
-            None
-        } else if system::interruptible(cpu) && board.interrupt_pending(id) {
-            match board.acknowledge(id, clock.now_ns()) {
-                Some(vector) => Some(vector),
-                None => break,
-            }
-        } else {
-            break;
-        };
-        let mut env = Env { mem, io: board, clock, entropy };
-        let mut runner = Runner { cpu, env: &mut env, code, targets };
-        runner.deliver_debug_trap()?;
-        match vector {
-            Some(vector) => runner.deliver_interrupt(vector)?,
+/// A vCPU with all that it runs against.
+struct Slice<'a> {
+    cpu: &'a mut Vcpu,
+    targets: &'a mut TargetCache,
+    mem: &'a mut Memory,
+    board: &'a mut Board,
+    clock: &'a mut Clock,
+    entropy: &'a mut Entropy,
+    code: &'a mut DecodeCache,
+}
+
+impl Slice<'_> {
+    /// Delivers what is pending, unless that was done before a stop, then runs instructions.
+    /// Gives what is to be remembered if a stop point ended the slice before the first.
+    fn run(&mut self, begun: Option<Begun>) -> Result<Option<Begun>, TripleFault> {
+        // Before anything is delivered: that stores, too.
+        self.cpu.sync_tlb(self.mem);
+        let begun = match begun {
+            Some(begun) => Some(begun),
             None => {
-                runner.cpu.nmi_pending = false;
-                runner.deliver_nmi()?;
+                self.cpu.stops.in_delivery = true;
+                let begun = self.deliver();
+                self.cpu.stops.in_delivery = false;
+                begun?
             }
+        };
+        if begun.is_some_and(|begun| begun.single) {
+            self.clock.limit = self.clock.icount + 1;
         }
+        if !self.cpu.stops.must_stop() {
+            self.with_runner(|runner| runner.run())?;
+        }
+        Ok(begun)
     }
-    let mut env = Env { mem, io: board, clock, entropy };
-    let mut runner = Runner { cpu, env: &mut env, code, targets };
-    runner.deliver_debug_trap()?;
-    runner.run()
+
+    /// Interrupts and debug traps. None: there were none.
+    fn deliver(&mut self) -> Result<Option<Begun>, TripleFault> {
+        let (id, mut delivered) = (self.cpu.id, 0);
+        while delivered < DELIVERIES {
+            let cpu = &mut *self.cpu;
+            let vector = if cpu.shadow == Shadow::None && cpu.nmi_pending && !cpu.nmi_masked {
+                None
+            } else if system::interruptible(cpu) && self.board.interrupt_pending(id) {
+                delivered += 1;
+                match self.board.acknowledge(id, self.clock.now_ns()) {
+                    Some(vector) => Some(vector),
+                    None => break,
+                }
+            } else {
+                break;
+            };
+            delivered += u32::from(vector.is_none());
+            self.with_runner(|runner| {
+                runner.deliver_debug_trap()?;
+                match vector {
+                    Some(vector) => runner.deliver_interrupt(vector),
+                    None => {
+                        runner.cpu.nmi_pending = false;
+                        runner.deliver_nmi()
+                    }
+                }
+            })?;
+        }
+        let trap = self.cpu.pending_debug != 0;
+        self.with_runner(|runner| runner.deliver_debug_trap())?;
+        let any = delivered > 0 || trap;
+        Ok(any.then_some(Begun { vcpu: id, single: delivered == DELIVERIES }))
+    }
+
+    fn with_runner<T>(&mut self, f: impl FnOnce(&mut Runner<'_, '_>) -> T) -> T {
+        let Self { cpu, targets, mem, board, clock, entropy, code } = self;
+        let mut env = Env { mem, io: *board, clock, entropy };
+        f(&mut Runner { cpu, env: &mut env, code, targets })
+    }
 }
 
 fn new_vcpu(id: VcpuId, count: usize) -> Vcpu {

@@ -50,7 +50,7 @@ pub struct TripleFault;
 
 impl Runner<'_, '_> {
     /// Runs until `env.clock.limit`, or until the vCPU asks for attention. At least one
-    /// instruction is executed.
+    /// instruction is executed, unless a breakpoint at it stops the run.
     ///
     /// # Errors
     /// [`TripleFault`].
@@ -59,9 +59,12 @@ impl Runner<'_, '_> {
         // Delivering an interrupt, or someone outside, may have stored to code.
         self.drop_overwritten();
         if self.cpu.shadow != Shadow::None {
-            return self.after_shadow();
+            return if self.stops_here() { Ok(()) } else { self.after_shadow() };
         }
         loop {
+            if self.stops_here() {
+                return Ok(());
+            }
             if self.cpu.careful {
                 self.careful_step()?
             } else {
@@ -81,10 +84,64 @@ impl Runner<'_, '_> {
         Ok(())
     }
 
+    /// Whether a breakpoint stops the run before the next instruction.
+    #[inline(always)]
+    fn stops_here(&mut self) -> bool {
+        self.cpu.stops.armed() && self.breakpoint_here()
+    }
+
+    #[cold]
+    fn breakpoint_here(&mut self) -> bool {
+        let address = self.instruction_address();
+        self.cpu.stops.at_instruction(address, self.env.clock.icount)
+    }
+
+    /// The linear address of RIP, or RIP itself if the fetch will fault on the segment's limit.
+    fn instruction_address(&self) -> u64 {
+        self.cpu.fetch_address().unwrap_or(self.cpu.rip())
+    }
+
     fn run_block(&mut self) -> Result<(), TripleFault> {
-        let Some(block) = self.find_block() else { return self.careful_step() };
+        let found = self.find_block();
+        if self.cpu.stops.armed() {
+            return self.run_to_breakpoint(found);
+        }
+        let Some(block) = found else { return self.careful_step() };
         let clock = &*self.env.clock;
         let budget = (clock.limit - clock.icount).min(u64::from(block.len)) as usize;
+        self.run_instructions(block, budget)
+    }
+
+    /// Runs a block up to the next instruction that must be looked at first.
+    #[cold]
+    fn run_to_breakpoint(&mut self, found: Option<Block>) -> Result<(), TripleFault> {
+        let start = self.instruction_address();
+        let clock = &mut *self.env.clock;
+        if self.cpu.stops.looks_at(start) {
+            // The limit holds for the iterations of a REP string, too.
+            let limit = std::mem::replace(&mut clock.limit, clock.icount + 1);
+            let result = match found {
+                Some(block) => self.run_instructions(block, 1),
+                None => self.careful_step(),
+            };
+            self.env.clock.limit = limit;
+            return result;
+        }
+        let Some(block) = found else { return self.careful_step() };
+        let mut budget = (clock.limit - clock.icount).min(u64::from(block.len)) as usize;
+        if self.cpu.stops.breakpoint_in_page(start) {
+            let mut at = start;
+            let is_clear = |&k: &usize| {
+                at += u64::from(self.code.insn(block.start as usize + k - 1).len);
+                !self.cpu.stops.looks_at(at)
+            };
+            budget = 1 + (1..budget).take_while(is_clear).count();
+        }
+        self.run_instructions(block, budget)
+    }
+
+    #[inline(always)]
+    fn run_instructions(&mut self, block: Block, budget: usize) -> Result<(), TripleFault> {
         let mut index = block.start as usize;
         self.cpu.block_end = index + budget;
         while index < self.cpu.block_end {
@@ -216,6 +273,7 @@ impl Runner<'_, '_> {
     }
 
     fn raise(&mut self, e: Exception) -> Result<(), TripleFault> {
+        self.cpu.stops.forget_faulted(self.env.clock.icount);
         self.probe(ProbeEvent::Exception {
             vector: e.vector,
             error_code: e.error_code,
@@ -223,7 +281,12 @@ impl Runner<'_, '_> {
             address: if e.vector == vector::PF { self.cpu.fault_address } else { 0 },
         });
         match system::raise(self.cpu, self.env, e) {
-            Delivery::Done => Ok(()),
+            Delivery::Done => {
+                if self.cpu.stops.at_exception(e.vector, self.env.clock.icount) {
+                    self.cpu.attention = true;
+                }
+                Ok(())
+            }
             Delivery::TripleFault => Err(TripleFault),
         }
     }
@@ -259,7 +322,10 @@ impl Runner<'_, '_> {
         self.probe(ProbeEvent::Nmi { rip: self.cpu.rip() });
         self.cpu.activity = Activity::Running;
         match system::nmi(self.cpu, self.env) {
-            Delivery::Done => Ok(()),
+            Delivery::Done => {
+                self.cpu.stops.at_interrupt(vector::NMI, self.env.clock.icount);
+                Ok(())
+            }
             Delivery::TripleFault => Err(TripleFault),
         }
     }
@@ -272,7 +338,10 @@ impl Runner<'_, '_> {
         self.probe(ProbeEvent::Interrupt { vector, rip: self.cpu.rip() });
         self.cpu.activity = Activity::Running;
         match system::interrupt(self.cpu, self.env, vector) {
-            Delivery::Done => Ok(()),
+            Delivery::Done => {
+                self.cpu.stops.at_interrupt(vector, self.env.clock.icount);
+                Ok(())
+            }
             Delivery::TripleFault => Err(TripleFault),
         }
     }

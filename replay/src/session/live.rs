@@ -144,10 +144,15 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
         Ok(self.ended.map_or(Step::Running, Step::Ended))
     }
 
-    /// Brings the machine into the state in which events are applied and hashes are taken.
+    /// Brings the machine into the state in which events are applied and hashes are taken. A
+    /// stop point may have left it within its position, which has no such state any more.
     pub(super) fn settle(&mut self) {
-        let here = self.machine.position();
-        self.run_to(here);
+        let mut until = self.machine.position();
+        if self.machine.in_instruction() {
+            self.machine.pass_breakpoints_here();
+            until = Position { icount: until.icount + 1, now_ns: 0 };
+        }
+        self.run_to(until);
     }
 
     fn run_to(&mut self, until: Position) {
@@ -204,7 +209,7 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
             StopReason::PowerOff => Some(EndReason::PowerOff),
             StopReason::DebugExit(code) => Some(EndReason::DebugExit(code)),
             StopReason::Reset(_) => Some(EndReason::Reset),
-            StopReason::Limit | StopReason::Kicked | StopReason::Idle { .. } => {
+            StopReason::Limit | StopReason::Kicked | StopReason::Idle { .. } | StopReason::StopPoint => {
                 at_end.then_some(EndReason::Limit)
             }
         };

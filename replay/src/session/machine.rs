@@ -13,6 +13,13 @@ pub trait RunMachine {
     fn position(&mut self) -> Position;
     /// Runs until the limit is reached or something else stops it.
     fn run(&mut self, limit: &RunLimit) -> StopReason;
+    /// Whether it stands within its position: see
+    /// [`dejavm_core::machine::Machine::in_instruction`].
+    fn in_instruction(&mut self) -> bool {
+        false
+    }
+    /// Lets no breakpoint stop it here again.
+    fn pass_breakpoints_here(&mut self) {}
     /// Applies an event where it stands.
     fn apply(&mut self, event: &Inbound);
     /// What it gave out since the last call.
@@ -30,6 +37,14 @@ impl RunMachine for Engine {
 
     fn run(&mut self, limit: &RunLimit) -> StopReason {
         Engine::run(self, limit)
+    }
+
+    fn in_instruction(&mut self) -> bool {
+        self.machine().in_instruction()
+    }
+
+    fn pass_breakpoints_here(&mut self) {
+        self.machine().pass_breakpoints_here();
     }
 
     fn apply(&mut self, event: &Inbound) {

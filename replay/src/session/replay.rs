@@ -21,6 +21,8 @@ pub enum ReplayStop {
     Ended,
     /// The observer, or a kick, interrupted it.
     Interrupted,
+    /// A stop point of the machine was hit.
+    StopPoint,
 }
 
 /// What a complete replay has shown: every hash was equal.
@@ -173,6 +175,7 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
         let here = self.machine.position();
         match stop {
             StopReason::Kicked if here <= target => Ok(Some(ReplayStop::Interrupted)),
+            StopReason::StopPoint if here <= target => Ok(Some(ReplayStop::StopPoint)),
             _ if until <= here && here <= target => Ok(Some(ReplayStop::Reached)),
             _ if here == target => self.arrive(target).map(|()| None),
             StopReason::Limit if here < target && goal < target => Ok(None),

@@ -35,7 +35,7 @@ pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
     if let Some(icount) = args.seek {
         match seek(&mut session, icount, Some(&mut desk.console)) {
             Ok(ReplayStop::Interrupted) => return Ok(Exit::Success),
-            Ok(ReplayStop::Reached | ReplayStop::Ended) => {}
+            Ok(ReplayStop::Reached | ReplayStop::Ended | ReplayStop::StopPoint) => {}
             Err(error) => return ended_badly(desk, &args.journal, error),
         }
     }

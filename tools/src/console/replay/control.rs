@@ -21,7 +21,7 @@ impl ReplayControl<'_> {
         (self.driver.paused, self.driver.started, self.driver.at_end) = (true, true, false);
         match seek(self.session, icount, Some(self.console)) {
             Ok(ReplayStop::Interrupted) => Err(ControlError::Failed("interrupted".into())),
-            Ok(ReplayStop::Reached | ReplayStop::Ended) => Ok(()),
+            Ok(ReplayStop::Reached | ReplayStop::Ended | ReplayStop::StopPoint) => Ok(()),
             Err(SessionError::BeyondEnd { last, .. }) => Err(ControlError::NotNow(format!(
                 "cannot seek to the specified instruction count: the recording ends at {last}"
             ))),

@@ -37,7 +37,7 @@ impl Driver {
         let stop = session.run_until(stretch, console);
         self.write_trace(session, console, from, matches!(stop, Ok(ReplayStop::Ended)));
         match stop? {
-            ReplayStop::Interrupted => Ok(None),
+            ReplayStop::Interrupted | ReplayStop::StopPoint => Ok(None),
             ReplayStop::Reached if stretch < goal => Ok(None),
             ReplayStop::Reached if Some(goal) == self.breakpoint => {
                 self.breakpoint = None;
