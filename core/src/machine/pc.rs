@@ -452,6 +452,13 @@ impl Machine {
         self.stop_point = false;
     }
 
+    /// The machine is put elsewhere: where and why it stopped is of the past.
+    pub(super) fn forget_stop(&mut self) {
+        self.begun = None;
+        self.stop_point = false;
+        self.take_stop_hits();
+    }
+
     /// Lets no breakpoint stop the run before the instruction that is next, whichever it is.
     pub fn pass_breakpoints_here(&mut self) {
         for cpu in &mut self.vcpus {

@@ -75,7 +75,8 @@ impl Machine {
     /// The state here and now. Saving changes nothing.
     ///
     /// # Panics
-    /// If [`Self::take_outbound`] has something to give: it would be lost.
+    /// If [`Self::take_outbound`] has something to give: it would be lost. If the machine stands
+    /// within an instruction ([`Self::in_instruction`]).
     pub fn save(&self) -> MachineState {
         let page = |(number, bytes): (u32, &[u8])| RamPage { number, bytes: bytes.to_vec() };
         MachineState { ram: self.mem.pages_not_zero().map(page).collect(), ..self.save_but_ram() }
@@ -85,9 +86,11 @@ impl Machine {
     /// [`Self::take_unsaved_pages`] tells which pages changed since.
     ///
     /// # Panics
-    /// If [`Self::take_outbound`] has something to give: it would be lost.
+    /// If [`Self::take_outbound`] has something to give: it would be lost. If the machine stands
+    /// within an instruction ([`Self::in_instruction`]).
     pub fn save_but_ram(&self) -> MachineState {
         assert!(self.outbound.is_empty());
+        assert!(!self.in_instruction());
         let (board, request) = self.board.save();
         MachineState {
             vcpus: self.vcpus.iter().map(|cpu| cpu.state.canonical()).collect(),
@@ -150,6 +153,7 @@ impl Machine {
         self.triple_fault = state.triple_fault;
         self.off = state.off;
         self.outbound.clear();
+        self.forget_stop();
     }
 
     fn check(&self, state: &MachineState) -> Result<(), LoadError> {
