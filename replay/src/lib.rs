@@ -4,5 +4,6 @@
 //! Nothing here reads host time or decides by it; who calls says when a flush is due and does
 //! the waiting.
 
+pub mod checkpoint;
 pub mod journal;
 pub mod session;

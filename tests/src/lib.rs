@@ -4,6 +4,7 @@
 //! host CPU ([`native`]) and compare ([`compare`]). [`isa`] reads what is to be tested,
 //! [`generate`] makes cases of it, [`differential`] runs them.
 
+pub mod busy_guest;
 pub mod cli;
 pub mod compare;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
