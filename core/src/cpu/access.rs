@@ -7,7 +7,7 @@
 use super::env::Env;
 use super::flags;
 use super::insn::{Insn, insn_flags};
-use super::state::{Vcpu, attr, seg};
+use super::state::{CodeSize, Vcpu, attr, seg};
 use super::stops::{DataAccess, Watched};
 use crate::mem::{Access, AccessKind, Memory, MmuIndex, Translation, walk};
 use crate::types::{Exception, Gpa, PAGE_OFFSET_MASK, PAGE_SIZE, Scalar};
@@ -208,7 +208,7 @@ impl Vcpu {
         index: MmuIndex,
     ) -> Exec<()> {
         self.check_address(va, size, index)?;
-        let last = self.wrap(va.wrapping_add(size as u64 - 1));
+        let last = self.further(va, size as u64 - 1);
         self.translate(env, va, kind, index)?;
         if (last ^ va) & !PAGE_OFFSET_MASK != 0 {
             self.translate(env, last & !PAGE_OFFSET_MASK, kind, index)?;
@@ -310,7 +310,7 @@ impl Vcpu {
             self.note_stop(env, DataAccess { va, size: T::SIZE, write: false, gpa, second: None });
             return Ok(self.read_gpa(env, gpa));
         }
-        let second = self.wrap(va.wrapping_add(in_page as u64));
+        let second = self.further(va, in_page as u64);
         let gpa2 = self.translate(env, second, kind, index)?;
         self.note_stop(env, DataAccess { va, size: T::SIZE, write: false, gpa, second: Some(gpa2) });
         let mut bytes = [0u8; 16];
@@ -333,7 +333,7 @@ impl Vcpu {
             self.write_gpa(env, gpa, v);
             return Ok(());
         }
-        let second = self.wrap(va.wrapping_add(in_page as u64));
+        let second = self.further(va, in_page as u64);
         let gpa2 = self.translate(env, second, AccessKind::Write, index)?;
         self.note_data_access(va, T::SIZE, AccessKind::Write);
         self.note_stop(env, DataAccess { va, size: T::SIZE, write: true, gpa, second: Some(gpa2) });
@@ -354,9 +354,12 @@ impl Vcpu {
         }
     }
 
-    /// Linear addresses wrap at 4 GiB outside long mode.
-    fn wrap(&self, va: u64) -> u64 {
-        if self.long_mode() { va } else { va & 0xFFFF_FFFF }
+    /// The linear address `bytes` further than `va`, within one operand. Outside 64-bit mode
+    /// linear addresses wrap at 4 GiB, as on Zen 4; only tables of the system may lie beyond.
+    #[inline]
+    pub fn further(&self, va: u64, bytes: u64) -> u64 {
+        let sum = va.wrapping_add(bytes);
+        if self.code_size == CodeSize::Bits64 || va >> 32 != 0 { sum } else { sum & 0xFFFF_FFFF }
     }
 
     /// A physical read within one page.
@@ -395,26 +398,6 @@ impl Vcpu {
         } else {
             env.io.mmio_write(self.id, now, gpa, 8, v as u64);
             env.io.mmio_write(self.id, now, Gpa(gpa.0 + 8), 8, (v >> 64) as u64);
-        }
-    }
-
-    /// Data breakpoints of DR7 (SDM vol. 3, 17.2): the trap comes after the instruction.
-    fn note_data_access(&mut self, va: u64, size: usize, kind: AccessKind) {
-        if !self.watching {
-            return;
-        }
-        let dr7 = self.dr[7];
-        let last = va.wrapping_add(size as u64 - 1);
-        for n in 0..4 {
-            let enabled = dr7 >> (2 * n) & 3 != 0;
-            let rw = dr7 >> (16 + 4 * n) & 3;
-            let matches_kind = rw == 3 || (rw == 1 && kind == AccessKind::Write);
-            let len = [1u64, 2, 8, 4][(dr7 >> (18 + 4 * n) & 3) as usize];
-            let start = self.dr[n as usize] & !(len - 1);
-            if enabled && matches_kind && va <= start + (len - 1) && last >= start {
-                self.state.pending_debug |= 1 << n;
-                self.leave_block();
-            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The virtual CPU: its state, its accesses to memory, its instructions.
 
 pub mod access;
+pub mod breakpoint;
 pub mod decode_cache;
 pub mod env;
 pub mod exec;

@@ -455,7 +455,7 @@ impl Vcpu {
             _ if smap => MmuIndex::KernelSmap,
             _ => MmuIndex::Kernel,
         };
-        let breakpoints = s.dr[7] & 0xFF != 0;
+        let breakpoints = self.has_breakpoints();
         // RF holds for one instruction: the run loop must see that one.
         let careful = s.flags.system(flags::TF | flags::RF) || breakpoints;
         if breakpoints != self.watching {

@@ -75,13 +75,21 @@ impl Vcpu {
     /// # Errors
     /// The exception that the instruction raises.
     pub fn step(&mut self, env: &mut Env<'_>) -> Exec {
+        self.step_through(env).map(|_| ())
+    }
+
+    /// [`Self::step`]; gives the instruction that was executed.
+    ///
+    /// # Errors
+    /// The exception that the instruction raises.
+    pub fn step_through(&mut self, env: &mut Env<'_>) -> Result<Insn, Exception> {
         env.clock.icount += 1;
         let insn = self.fetch(env)?;
         self.execute(env, &insn)?;
         if self.code_size != CodeSize::Bits64 {
             self.set_rip(self.rip() & 0xFFFF_FFFF);
         }
-        Ok(())
+        Ok(insn)
     }
 
     /// Executes one decoded instruction at RIP.

@@ -1,16 +1,16 @@
 //! Running one vCPU for a slice: interrupts first, then blocks of decoded instructions.
 
 use crate::boundary::{Position, ProbeEvent};
+use crate::cpu::breakpoint::DR6_BS;
 use crate::cpu::decode_cache::{Block, DecodeCache, Found};
 use crate::cpu::flags;
+use crate::cpu::insn::Insn;
 use crate::cpu::state::{CodeSize, Shadow, seg};
 use crate::cpu::system::{self, Delivery};
 use crate::cpu::{Activity, Env, Vcpu};
 use crate::mem::AccessKind;
 use crate::types::{Exception, vector};
-
-/// DR6.BS: a single step.
-const DR6_BS: u64 = 1 << 14;
+use iced_x86::FlowControl;
 
 /// Where a block was found last time, by linear address.
 #[derive(Clone, Copy, Default)]
@@ -47,6 +47,14 @@ pub struct Runner<'a, 'e> {
 /// A triple fault ended the slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TripleFault;
+
+/// What was so before an instruction that is looked at.
+struct Observed {
+    start: u64,
+    resumed: bool,
+    stepping: bool,
+    watching: bool,
+}
 
 impl Runner<'_, '_> {
     /// Runs until `env.clock.limit`, or until the vCPU asks for attention. At least one
@@ -223,53 +231,67 @@ impl Runner<'_, '_> {
         }
     }
 
-    /// One instruction with everything checked: its fetch, instruction breakpoints, TF.
+    /// One instruction with everything checked: its fetch, breakpoints, TF.
     fn careful_step(&mut self) -> Result<(), TripleFault> {
-        if self.hits_instruction_breakpoint() {
+        let hits = self.cpu.instruction_breakpoints();
+        if hits != 0 {
+            self.cpu.dr[6] |= hits;
             self.env.clock.icount += 1;
             return self.raise(Exception::DB);
         }
-        let stepping = self.cpu.flags.system(flags::TF);
+        let traps_before = self.cpu.pending_debug;
         let resumed = self.cpu.flags.system(flags::RF);
+        let observed = Observed {
+            start: self.cpu.rip(),
+            resumed,
+            stepping: self.cpu.flags.system(flags::TF),
+            watching: self.cpu.has_breakpoints(),
+        };
+        // Its purpose is fulfilled; the instruction (IRET, a task switch) may load it anew.
+        self.cpu.flags.set_system(flags::RF, false);
         self.cpu.entered_handler = false;
-        let result = self.cpu.step(self.env);
+        let result = self.cpu.step_through(self.env);
         self.drop_overwritten();
         match result {
-            Err(e) => self.raise(e),
-            Ok(()) => {
-                if resumed {
-                    self.cpu.flags.set_system(flags::RF, false);
-                    self.cpu.refresh();
-                }
-                if stepping && !self.cpu.entered_handler {
-                    self.cpu.pending_debug |= DR6_BS;
-                }
-                if self.cpu.pending_debug != 0 {
-                    self.cpu.attention = true;
-                }
+            Err(e) => {
+                self.cpu.flags.set_system(flags::RF, resumed);
+                // An instruction that did not complete leaves no trap.
+                self.cpu.pending_debug = traps_before;
+                self.raise(e)
+            }
+            Ok(insn) => {
+                self.after_careful_step(&insn, &observed);
                 Ok(())
             }
         }
     }
 
-    /// Enabled instruction breakpoints in DR0-DR3 (SDM vol. 3, 17.3.1.1): a fault, before the
-    /// instruction, unless RF is set.
-    fn hits_instruction_breakpoint(&mut self) -> bool {
-        let dr7 = self.cpu.dr[7];
-        if dr7 & 0xFF == 0 || self.cpu.flags.system(flags::RF) {
-            return false;
+    /// RF and traps behind an instruction.
+    fn after_careful_step(&mut self, insn: &Insn, observed: &Observed) {
+        let flow = insn.code.flow_control();
+        let rip = self.cpu.rip();
+        // The instruction goes on, so its breakpoint shall not hit again (SDM vol. 3, 17.3.1.1).
+        // While nobody looks, iterations are not separate steps, and RF stays clear.
+        let unfinished = flow == FlowControl::Next && rip == observed.start;
+        let resumes = unfinished && (observed.stepping || observed.watching);
+        if resumes {
+            self.cpu.flags.set_system(flags::RF, true);
         }
-        let Ok(linear) = self.cpu.fetch_address() else { return false };
-        let mut hits = 0;
-        for n in 0..4 {
-            let enabled = dr7 >> (2 * n) & 3 != 0;
-            let on_execution = dr7 >> (16 + 4 * n) & 3 == 0;
-            if enabled && on_execution && self.cpu.dr[n] == linear {
-                hits |= 1 << n;
-            }
+        if resumes || observed.resumed {
+            self.cpu.refresh();
         }
-        self.cpu.dr[6] |= hits;
-        hits != 0
+        let branched = match flow {
+            FlowControl::Next => false,
+            FlowControl::ConditionalBranch => rip != observed.start.wrapping_add(u64::from(insn.len)),
+            _ => true,
+        };
+        let steps = observed.stepping && (branched || !self.cpu.steps_by_branch());
+        if steps && !self.cpu.entered_handler {
+            self.cpu.pending_debug |= DR6_BS;
+        }
+        if self.cpu.pending_debug != 0 {
+            self.cpu.attention = true;
+        }
     }
 
     fn raise(&mut self, e: Exception) -> Result<(), TripleFault> {

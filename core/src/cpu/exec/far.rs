@@ -62,7 +62,7 @@ fn direct<const IS_CALL: bool, const WIDTH: usize>(cpu: &mut Vcpu, env: &mut Env
 fn indirect<T: Operand, const IS_CALL: bool>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
     let va = cpu.linear(insn, T::SIZE + 2, false)?;
     let offset = cpu.load::<T>(env, va)?.widen();
-    let selector: u16 = cpu.load(env, va.wrapping_add(T::SIZE as u64))?;
+    let selector: u16 = cpu.load(env, cpu.further(va, T::SIZE as u64))?;
     far_branch(cpu, env, branch_of(IS_CALL), selector, offset, T::SIZE)
 }
 
@@ -98,7 +98,7 @@ fn bound<T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
     let va = cpu.linear(insn, 2 * T::SIZE, false)?;
     let signed = flags::sign_extend::<T>;
     let lower = signed(cpu.load::<T>(env, va)?.widen()) as i64;
-    let upper = signed(cpu.load::<T>(env, va.wrapping_add(T::SIZE as u64))?.widen()) as i64;
+    let upper = signed(cpu.load::<T>(env, cpu.further(va, T::SIZE as u64))?.widen()) as i64;
     let index = signed(T::get(cpu, insn.r[0])) as i64;
     if (lower..=upper).contains(&index) { Ok(()) } else { Err(Exception::plain(vector::BR)) }
 }

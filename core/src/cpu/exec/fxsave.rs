@@ -97,12 +97,12 @@ fn store_x87<const WIDE: bool>(cpu: &mut Vcpu, env: &mut Env<'_>, va: u64) -> Ex
         | u64::from(x.valid) << 32
         | u64::from(x.opcode & 0x7FF) << 48;
     cpu.store(env, va, head)?;
-    cpu.store(env, va.wrapping_add(8), pointer::<WIDE>(x.instruction_pointer, x.instruction_selector))?;
-    cpu.store(env, va.wrapping_add(16), pointer::<WIDE>(x.data_pointer, x.data_selector))?;
+    cpu.store(env, cpu.further(va, 8), pointer::<WIDE>(x.instruction_pointer, x.instruction_selector))?;
+    cpu.store(env, cpu.further(va, 16), pointer::<WIDE>(x.data_pointer, x.data_selector))?;
     for i in 0..8 {
         let r = x.regs[physical(&x, i)];
         let v = u128::from(r.significand) | u128::from(r.sign_exponent) << 64;
-        cpu.store(env, va.wrapping_add(ST_OFFSET + 16 * i as u64), v)?;
+        cpu.store(env, cpu.further(va, ST_OFFSET + 16 * i as u64), v)?;
     }
     Ok(())
 }
@@ -118,8 +118,8 @@ fn pointer<const WIDE: bool>(offset: u64, selector: u16) -> u64 {
 
 fn load_x87<const WIDE: bool>(cpu: &mut Vcpu, env: &mut Env<'_>, va: u64) -> Result<X87, Exception> {
     let head: u64 = cpu.load(env, va)?;
-    let instruction: u64 = cpu.load(env, va.wrapping_add(8))?;
-    let data: u64 = cpu.load(env, va.wrapping_add(16))?;
+    let instruction: u64 = cpu.load(env, cpu.further(va, 8))?;
+    let data: u64 = cpu.load(env, cpu.further(va, 16))?;
     let offset = |p: u64| if WIDE { p } else { p & 0xFFFF_FFFF };
     let selector = |p: u64| if WIDE { 0 } else { (p >> 32) as u16 };
     let mut x = X87 {
@@ -135,7 +135,7 @@ fn load_x87<const WIDE: bool>(cpu: &mut Vcpu, env: &mut Env<'_>, va: u64) -> Res
         ..X87::default()
     };
     for i in 0..8 {
-        let v: u128 = cpu.load(env, va.wrapping_add(ST_OFFSET + 16 * i as u64))?;
+        let v: u128 = cpu.load(env, cpu.further(va, ST_OFFSET + 16 * i as u64))?;
         let p = physical(&x, i);
         x.regs[p] = F80 { significand: v as u64, sign_exponent: (v >> 64) as u16 };
     }
@@ -146,11 +146,11 @@ fn load_x87<const WIDE: bool>(cpu: &mut Vcpu, env: &mut Env<'_>, va: u64) -> Res
 
 fn store_mxcsr(cpu: &mut Vcpu, env: &mut Env<'_>, va: u64) -> Exec {
     let v = u64::from(cpu.mxcsr) | u64::from(MXCSR_MASK) << 32;
-    cpu.store(env, va.wrapping_add(24), v)
+    cpu.store(env, cpu.further(va, 24), v)
 }
 
 fn load_mxcsr(cpu: &mut Vcpu, env: &mut Env<'_>, va: u64) -> Result<u32, Exception> {
-    check_mxcsr(cpu.load(env, va.wrapping_add(24))?)
+    check_mxcsr(cpu.load(env, cpu.further(va, 24))?)
 }
 
 fn check_mxcsr(v: u32) -> Result<u32, Exception> {
@@ -159,7 +159,7 @@ fn check_mxcsr(v: u32) -> Result<u32, Exception> {
 
 fn store_xmm(cpu: &mut Vcpu, env: &mut Env<'_>, va: u64, n: usize) -> Exec {
     for k in 0..n {
-        cpu.store(env, va.wrapping_add(XMM_OFFSET + 16 * k as u64), cpu.xmm[k])?;
+        cpu.store(env, cpu.further(va, XMM_OFFSET + 16 * k as u64), cpu.xmm[k])?;
     }
     Ok(())
 }
@@ -167,7 +167,7 @@ fn store_xmm(cpu: &mut Vcpu, env: &mut Env<'_>, va: u64, n: usize) -> Exec {
 fn load_xmm(cpu: &mut Vcpu, env: &mut Env<'_>, va: u64, n: usize) -> Result<[u128; 16], Exception> {
     let mut xmm = [0; 16];
     for (k, x) in xmm[..n].iter_mut().enumerate() {
-        *x = cpu.load(env, va.wrapping_add(XMM_OFFSET + 16 * k as u64))?;
+        *x = cpu.load(env, cpu.further(va, XMM_OFFSET + 16 * k as u64))?;
     }
     Ok(xmm)
 }
@@ -200,7 +200,7 @@ fn xsave<const WIDE: bool, const ONLY_IN_USE: bool>(cpu: &mut Vcpu, env: &mut En
     let requested = requested(cpu);
     let in_use = in_use(cpu);
     let written = if ONLY_IN_USE { requested & in_use } else { requested };
-    let old: u64 = cpu.load(env, va.wrapping_add(XSTATE_BV))?;
+    let old: u64 = cpu.load(env, cpu.further(va, XSTATE_BV))?;
     if written & X87_STATE != 0 {
         store_x87::<WIDE>(cpu, env, va)?;
     }
@@ -210,15 +210,15 @@ fn xsave<const WIDE: bool, const ONLY_IN_USE: bool>(cpu: &mut Vcpu, env: &mut En
     if written & SSE_STATE != 0 {
         store_xmm(cpu, env, va, xmm_count(insn))?;
     }
-    cpu.store(env, va.wrapping_add(XSTATE_BV), old & !requested | in_use & requested)
+    cpu.store(env, cpu.further(va, XSTATE_BV), old & !requested | in_use & requested)
 }
 
 fn xrstor<const WIDE: bool>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
     check_xsave(cpu)?;
     let va = area(cpu, insn, LEGACY_BYTES + 64, 64, false)?;
     let requested = requested(cpu);
-    let present: u64 = cpu.load(env, va.wrapping_add(XSTATE_BV))?;
-    let reserved: u128 = cpu.load(env, va.wrapping_add(XSTATE_BV + 8))?;
+    let present: u64 = cpu.load(env, cpu.further(va, XSTATE_BV))?;
+    let reserved: u128 = cpu.load(env, cpu.further(va, XSTATE_BV + 8))?;
     if present & !cpu.xcr0 != 0 || reserved != 0 {
         return Err(Exception::GP0);
     }

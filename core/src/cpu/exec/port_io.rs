@@ -44,12 +44,14 @@ fn port<const DX: bool>(cpu: &Vcpu, insn: &Insn) -> u16 {
 
 fn read_port<T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, port: u16) -> u64 {
     cpu.leave_block();
+    cpu.note_port_access(port, T::SIZE);
     env.clock.skip(PORT_IO_NS);
     env.io.pio_read(cpu.id, env.clock.now_ns(), port, T::SIZE as u8).into()
 }
 
 fn write_port<T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, port: u16, v: u64) {
     cpu.leave_block();
+    cpu.note_port_access(port, T::SIZE);
     env.clock.skip(PORT_IO_NS);
     env.io.pio_write(cpu.id, env.clock.now_ns(), port, T::SIZE as u8, (v & T::MASK) as u32);
 }

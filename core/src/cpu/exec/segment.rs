@@ -155,7 +155,7 @@ fn pop<const WIDTH: usize>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Ex
 fn far_pointer<T: Operand, const SEGMENT: usize>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
     let va = cpu.linear(insn, T::SIZE + 2, false)?;
     let offset = cpu.load::<T>(env, va)?.widen();
-    let selector: u16 = cpu.load(env, va.wrapping_add(T::SIZE as u64))?;
+    let selector: u16 = cpu.load(env, cpu.further(va, T::SIZE as u64))?;
     load(cpu, env, SEGMENT, selector)?;
     T::set(cpu, insn.r[0], offset);
     Ok(())
@@ -178,7 +178,7 @@ fn load_table<const IS_IDT: bool, const BASE_BYTES: usize>(
     check_cpl0(cpu)?;
     let va = cpu.linear(insn, if BASE_BYTES == 8 { 10 } else { 6 }, false)?;
     let limit = cpu.load(env, va)?;
-    let at = va.wrapping_add(2);
+    let at = cpu.further(va, 2);
     let base = match BASE_BYTES {
         8 => cpu.load(env, at)?,
         4 => cpu.load::<u32>(env, at)?.into(),
@@ -202,7 +202,7 @@ fn store_table<const IS_IDT: bool, T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>
     let va = cpu.linear(insn, 2 + T::SIZE, true)?;
     cpu.probe(env, va, 2 + T::SIZE, crate::mem::AccessKind::Write)?;
     cpu.store(env, va, table.limit)?;
-    cpu.store(env, va.wrapping_add(2), T::narrow(table.base))
+    cpu.store(env, cpu.further(va, 2), T::narrow(table.base))
 }
 
 /// SLDT, STR, LLDT, LTR and the like do not exist in real or virtual-8086 mode.

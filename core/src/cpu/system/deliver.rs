@@ -5,6 +5,7 @@ use super::load_segment::{null_segment, real_segment};
 use super::stack_frame::Stack;
 use super::{task_switch, tss};
 use crate::cpu::access::canonical;
+use crate::cpu::breakpoint::DEBUGCTL_BTF;
 use crate::cpu::env::Env;
 use crate::cpu::flags;
 use crate::cpu::state::{CodeSize, RSP, Segment, Shadow, Vcpu, attr, seg};
@@ -65,6 +66,7 @@ pub fn deliver(cpu: &mut Vcpu, env: &mut Env<'_>, event: Event) -> Result<(), Ex
     cpu.entered_handler = true;
     if event.vector == vector::DB {
         cpu.dr[7] &= !(1 << 13);
+        cpu.msrs.debugctl &= !DEBUGCTL_BTF;
     }
     cpu.refresh();
     cpu.leave_block();

@@ -218,10 +218,10 @@ pub fn store_masked<const BYTES: usize>(
     let ea = cpu.regs[RDI] & insn.addr_mask;
     let start = cpu.linear_at(insn, insn.seg as usize, ea, BYTES, true)?;
     for quadword in (0..BYTES as u64).step_by(8) {
-        cpu.probe(env, start.wrapping_add(quadword), 8, AccessKind::Write)?;
+        cpu.probe(env, cpu.further(start, quadword), 8, AccessKind::Write)?;
     }
     for k in (0..BYTES).filter(|k| mask >> (8 * k + 7) & 1 != 0) {
-        cpu.store(env, start.wrapping_add(k as u64), (v >> (8 * k)) as u8)?;
+        cpu.store(env, cpu.further(start, k as u64), (v >> (8 * k)) as u8)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! for protected or for real-address mode (SDM vol. 1, 8.1.10).
 
 use super::control::reset;
-use super::source::{f80_at, step};
+use super::source::f80_at;
 use super::state::{EXCEPTIONS, available, wait};
 use crate::cpu::env::Env;
 use crate::cpu::flags;
@@ -79,7 +79,7 @@ fn write_image(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn, wide: bool, regis
     let va = cpu.linear(insn, size, true)?;
     cpu.probe(env, va, size, AccessKind::Write)?;
     for (k, pair) in image[..size].chunks_exact(2).enumerate() {
-        cpu.store(env, step(cpu, va, 2 * k), u16::from_le_bytes([pair[0], pair[1]]))?;
+        cpu.store(env, cpu.further(va, 2 * k as u64), u16::from_le_bytes([pair[0], pair[1]]))?;
     }
     Ok(())
 }
@@ -89,7 +89,7 @@ fn read_image(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn, wide: bool, regist
     let size = environment_size(wide) + if registers { REGISTERS } else { 0 };
     let va = cpu.linear(insn, size, false)?;
     for k in 0..size / 2 {
-        let v: u16 = cpu.load(env, step(cpu, va, 2 * k))?;
+        let v: u16 = cpu.load(env, cpu.further(va, 2 * k as u64))?;
         image[2 * k..2 * k + 2].copy_from_slice(&v.to_le_bytes());
     }
     let field = environment_size(wide) / 7;

@@ -58,12 +58,6 @@ impl Source for I64 {
     }
 }
 
-/// The linear address `va + offset`, wrapped as the mode asks for.
-pub fn step(cpu: &Vcpu, va: u64, offset: usize) -> u64 {
-    let sum = va.wrapping_add(offset as u64);
-    if cpu.long_mode() { sum } else { sum & 0xFFFF_FFFF }
-}
-
 /// The address of a ten-byte operand, checked as a whole.
 ///
 /// # Errors
@@ -81,7 +75,7 @@ pub fn probe_ten(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn, write: bool) ->
 pub fn load_ten(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Result<u128, Exception> {
     let va = probe_ten(cpu, env, insn, false)?;
     let low: u64 = cpu.load(env, va)?;
-    let high: u16 = cpu.load(env, step(cpu, va, 8))?;
+    let high: u16 = cpu.load(env, cpu.further(va, 8))?;
     Ok(u128::from(high) << 64 | u128::from(low))
 }
 
@@ -92,7 +86,7 @@ pub fn load_ten(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Result<u128, 
 pub fn store_ten(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn, v: u128) -> Exec {
     let va = probe_ten(cpu, env, insn, true)?;
     cpu.store(env, va, v as u64)?;
-    cpu.store(env, step(cpu, va, 8), (v >> 64) as u16)
+    cpu.store(env, cpu.further(va, 8), (v >> 64) as u16)
 }
 
 /// A register image of ten bytes.

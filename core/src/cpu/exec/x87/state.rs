@@ -3,7 +3,7 @@
 
 use crate::cpu::env::Env;
 use crate::cpu::insn::{Exec, Insn, insn_flags};
-use crate::cpu::state::{Vcpu, X87, cr0, seg};
+use crate::cpu::state::{CodeSize, Vcpu, X87, cr0, seg};
 use crate::mem::AccessKind;
 use crate::softfloat::F80;
 use crate::softfloat::f80_context::{C1, Context, IE, SF};
@@ -202,11 +202,12 @@ fn note_pointers(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) {
 
 /// The low three bits of the opcode and the ModRM byte, read from the code again.
 fn read_opcode(cpu: &mut Vcpu, env: &mut Env<'_>, start: u64, len: u8) -> Option<u16> {
-    let base = if cpu.long_mode() { 0 } else { cpu.segs[seg::CS].base };
+    let base = if cpu.code_size == CodeSize::Bits64 { 0 } else { cpu.segs[seg::CS].base };
+    let first = cpu.further(base, start);
     let mmu = cpu.mmu;
     let mut opcode = None;
     for k in 0..u64::from(len) {
-        let gpa = cpu.translate(env, base.wrapping_add(start + k), AccessKind::Execute, mmu).ok()?;
+        let gpa = cpu.translate(env, cpu.further(first, k), AccessKind::Execute, mmu).ok()?;
         let byte: u8 = env.mem.read_phys(gpa)?;
         match opcode {
             Some(first) => return Some(u16::from(first & 7) << 8 | u16::from(byte)),

@@ -1,6 +1,7 @@
 //! Tests of the system side: a rig with GDT, IDT and TSS over the rig of the instruction
 //! families. Expected values are those of the SDM vol. 3 and the APM vol. 2.
 
+mod compatibility;
 mod delivery;
 mod model;
 mod returns;

@@ -83,6 +83,7 @@ fn cpuid_names_the_model() {
     assert_eq!(leaf(0x8000_0008)[..2], [40 | 48 << 8, 1 << 2]);
     assert_eq!(leaf(0x8000_0001)[2] >> 9 & 1, 1, "OSVW");
     assert_eq!(leaf(7)[1] >> 5 & 1, 0, "no AVX2");
+    assert_eq!((leaf(1)[3] | leaf(0x8000_0001)[3]) >> 1 & 1, 0, "no VME");
 }
 
 #[test]
@@ -105,6 +106,10 @@ fn instructions_outside_the_model_do_not_exist() {
     assert_eq!(s.rig.cpu.regs[RAX], 5);
 }
 
+/// CR4 bits of virtual-8086 mode extensions, which the model lacks.
+const VME: u64 = 1;
+const PVI: u64 = 1 << 1;
+
 #[test]
 fn control_registers_refuse_what_the_mode_forbids() {
     let (gp, ok) = (Err(Exception::GP0), Ok(()));
@@ -116,7 +121,8 @@ fn control_registers_refuse_what_the_mode_forbids() {
         (0, 1 << 32, gp),
         (0, cr0::WP, ok),
         (4, cr4::PAE, gp),
-        (4, 1, gp),
+        (4, VME, gp),
+        (4, PVI, gp),
         (4, cr4::PCIDE, ok),
         (4, cr4::SMEP | cr4::SMAP | cr4::OSXSAVE, ok),
         (3, 1 << 40, gp),
