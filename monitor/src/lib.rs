@@ -3,6 +3,7 @@
 
 pub mod control;
 pub mod disassembly;
+pub mod dump;
 pub mod hmp;
 pub mod line_editor;
 pub mod mux;

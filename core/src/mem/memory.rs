@@ -277,6 +277,11 @@ impl Memory {
         (0..self.flags.len()).filter_map(|page| Some((page as u32, self.page_if_not_zero(page)?)))
     }
 
+    /// The page of RAM at `gpa` (a multiple of the page size); `None` if it is zero, or no RAM.
+    pub fn page_not_zero(&self, gpa: Gpa) -> Option<&[u8]> {
+        self.page_if_not_zero(self.ram_offset(gpa)? >> PAGE_SHIFT)
+    }
+
     fn page_if_not_zero(&self, page: usize) -> Option<&[u8]> {
         if self.flags[page] & PRISTINE != 0 {
             return None;
