@@ -30,6 +30,27 @@ impl Progress {
         Self { bar }
     }
 
+    /// Over bytes, of which [`Self::done_of`] tells how many there are.
+    pub fn bytes(doing: &'static str) -> Self {
+        if !terminal::stderr_is_terminal() {
+            return Self::hidden();
+        }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
+        let style =
+            ProgressStyle::with_template("{msg} [{bar:30}] {percent:>3}% {bytes_per_sec}, {eta} left")
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("=> ");
+        bar.set_style(style);
+        bar.set_message(doing);
+        Self { bar }
+    }
+
+    /// So much is done of so much.
+    pub fn done_of(&self, done: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+    }
+
     /// Shows nothing.
     pub fn hidden() -> Self {
         Self { bar: ProgressBar::hidden() }

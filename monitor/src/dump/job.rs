@@ -58,7 +58,7 @@ struct Shared {
 #[derive(Default)]
 pub struct Jobs {
     shared: Arc<Mutex<Shared>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Jobs {
@@ -68,7 +68,7 @@ impl Jobs {
     /// If another one is being written, if the request makes no sense, or (unless detached) if
     /// writing fails.
     pub fn start(
-        &mut self,
+        &self,
         source: &dyn Source,
         request: &Request,
         destination: Destination,
@@ -91,7 +91,7 @@ impl Jobs {
             let _ = run(&shared, &snapshot, &request, output);
         };
         match std::thread::Builder::new().name("dump".into()).spawn(work) {
-            Ok(thread) => self.thread = Some(thread),
+            Ok(thread) => *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread),
             Err(error) => {
                 let error = DumpError::Write(error);
                 finish(&self.shared, Some(error.to_string()));
@@ -107,7 +107,7 @@ impl Jobs {
     }
 
     /// The dump that has ended since the last call, for those who announce it.
-    pub fn take_ended(&mut self) -> Option<Status> {
+    pub fn take_ended(&self) -> Option<Status> {
         let mut shared = lock(&self.shared);
         std::mem::take(&mut shared.news).then(|| shared.status.clone())
     }
@@ -115,7 +115,7 @@ impl Jobs {
 
 impl Drop for Jobs {
     fn drop(&mut self) {
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
             // If it panicked, it has said so.
             let _ = thread.join();
         }
@@ -146,4 +146,63 @@ fn finish(shared: &Mutex<Shared>, error: Option<String>) {
     shared.news = true;
     shared.status.state = if error.is_some() { State::Failed } else { State::Completed };
     shared.status.error = error;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::fake::Fake;
+    use super::*;
+    use std::io::Read as _;
+
+    #[test]
+    fn a_detached_dump_is_of_the_moment_when_it_was_asked_for() {
+        let mut fake = Fake::new(0x2000, 0);
+        fake.put(0x1000, b"before");
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let jobs = Jobs::default();
+        assert_eq!(jobs.status(), Status::default());
+        let writer = std::fs::File::from(std::os::fd::OwnedFd::from(writer));
+        jobs.start(&fake, &Request::ELF, Destination::Open(writer), true).unwrap();
+        fake.put(0x1000, b"after!");
+        // A pipe takes less than the whole dump before somebody reads.
+        let mut core = Vec::new();
+        reader.read_to_end(&mut core).unwrap();
+        assert!(core.windows(6).any(|w| w == b"before") && !core.windows(6).any(|w| w == b"after!"));
+        while jobs.status().state == State::Active {
+            std::thread::yield_now();
+        }
+        let expected = Status { state: State::Completed, completed: 0x2000, total: 0x2000, error: None };
+        assert_eq!(jobs.status(), expected);
+        assert_eq!(jobs.take_ended(), Some(expected));
+        assert_eq!(jobs.take_ended(), None);
+    }
+
+    #[test]
+    fn one_at_a_time() {
+        let mut fake = Fake::new(1 << 20, 0);
+        fake.put(0xF_FFFF, b"x");
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let jobs = Jobs::default();
+        let open = |file| Destination::Open(std::fs::File::from(std::os::fd::OwnedFd::from(file)));
+        jobs.start(&fake, &Request::ELF, open(writer), true).unwrap();
+        assert_eq!(jobs.status().state, State::Active);
+        let second = jobs.start(&fake, &Request::ELF, Destination::Path("/dev/null".into()), false);
+        assert!(matches!(second, Err(DumpError::Busy)));
+        std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_is_a_failure() {
+        let mut fake = Fake::new(1 << 20, 0);
+        fake.put(0x1000, b"x");
+        let jobs = Jobs::default();
+        let full = || Destination::Path("/dev/full".into());
+        let error = jobs.start(&fake, &Request::ELF, full(), false).unwrap_err().to_string();
+        assert_eq!(error, "dump: failed to save memory: No space left on device (os error 28)");
+        assert_eq!((jobs.status().state, jobs.status().error), (State::Failed, Some(error)));
+        // What makes no sense is refused, and is no dump.
+        let empty = Request { range: Some((1 << 40, 4096)), ..Request::ELF };
+        assert!(matches!(jobs.start(&fake, &empty, full(), true), Err(DumpError::NoMemory)));
+        assert_eq!(jobs.status().state, State::Failed);
+    }
 }

@@ -84,6 +84,9 @@ pub enum DumpError {
     /// The tables cannot be walked.
     #[error("dump: the guest's page tables refer to each other without end")]
     PageTables,
+    /// Not yet.
+    #[error("this format is not available")]
+    Unavailable,
     /// One at a time.
     #[error("There is a dump in process, please wait.")]
     Busy,
@@ -129,7 +132,7 @@ fn write_to(
     let ram = request.check(source)?;
     match request.format {
         Format::Elf => elf::write(source, &ram, request.paging, &mut file, progress)?,
-        Format::Kdump { .. } | Format::Windows => {}
+        Format::Kdump { .. } | Format::Windows => return Err(DumpError::Unavailable),
     }
     file.commit()
 }

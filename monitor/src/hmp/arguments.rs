@@ -31,6 +31,14 @@ impl<'a> Arguments<'a> {
         self.word().ok_or(CommandError::StringExpected)
     }
 
+    /// The letters of the next word, if it is an option.
+    pub fn option(&mut self) -> Option<&'a str> {
+        if !self.rest.starts_with('-') {
+            return None;
+        }
+        self.word().map(|word| &word[1..])
+    }
+
     /// The format that follows a slash, if one does.
     pub fn slash(&mut self) -> Option<&'a str> {
         self.rest = self.rest.strip_prefix('/')?;

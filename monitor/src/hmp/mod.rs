@@ -39,6 +39,8 @@ pub struct Services {
     pub trace: Arc<Registry>,
     /// The program's log.
     pub log: Box<dyn LogControl>,
+    /// Dumps of guest memory.
+    pub dumps: crate::dump::Jobs,
 }
 
 /// What a monitor remembers between commands.

@@ -24,7 +24,7 @@ impl LogControl for Log {
 
 fn monitor() -> Hmp {
     let trace = Arc::new(Registry::new(Box::new(TextSink::new(std::io::sink()))));
-    Hmp::new(Services { trace, log: Box::new(Log::default()) })
+    Hmp::new(Services { trace, log: Box::new(Log::default()), dumps: Default::default() })
 }
 
 /// Executes one line on a replay whose memory holds some bytes at 1000h.
@@ -206,7 +206,7 @@ fn help_shows_names_parameters_and_purpose() {
     check("? stop", "stop|s  -- stop emulation\n");
     check("help info replay", "info replay  -- show record/replay information\n");
     let (all, _) = on_replay("help");
-    assert_eq!(all.lines().count(), commands::ALL.len());
+    assert_eq!(all.lines().filter(|line| !line.starts_with('\t')).count(), commands::ALL.len());
     assert_eq!(on_replay("info").0, on_replay("help info").0);
 }
 
@@ -222,4 +222,34 @@ fn requests_from_outside_go_through_the_door() {
 fn commands_complete() {
     assert_eq!(Hmp::complete("replay_s"), ["replay_seek"]);
     assert_eq!(Hmp::complete("info re"), ["info registers", "info replay"]);
+}
+
+#[test]
+fn dump_guest_memory() {
+    check("info dump", "Status: none\n");
+    check(
+        "dump-guest-memory",
+        "dump-guest-memory: filename expected\nTry \"help dump-guest-memory\" for more information\n",
+    );
+    check(
+        "dump-guest-memory -q /dev/null",
+        "dump-guest-memory: unsupported option -q\nTry \"help dump-guest-memory\" for more information\n",
+    );
+    for (arguments, error) in [
+        ("-zw /dev/null", "only one of '-z|-l|-s|-w' can be set"),
+        ("-z -p /dev/null", "kdump-compressed format doesn't support paging or filter"),
+        ("/dev/null 0x1000", "Parameter 'length' is missing"),
+        ("/dev/null 0 0", "parameter 'length' expects a non-zero size"),
+        ("/dev/null 1024*1024*1024*1024 4096", "dump: no guest memory to dump"),
+        ("/nonexistent/x", "Could not create '/nonexistent/x': No such file or directory (os error 2)"),
+        ("/dev/full", "dump: failed to save memory: No space left on device (os error 28)"),
+    ] {
+        check(&format!("dump-guest-memory {arguments}"), &format!("Error: {error}\n"));
+    }
+    let (mut hmp, mut fake) = (monitor(), Fake::replay());
+    assert_eq!(hmp.execute("dump-guest-memory -d /dev/null 0x1000 64*1024", &mut fake), "");
+    while hmp.execute("info dump", &mut fake).starts_with("Status: active") {
+        std::thread::yield_now();
+    }
+    assert_eq!(hmp.execute("info dump", &mut fake), "Status: completed\n");
 }

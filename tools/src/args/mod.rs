@@ -1,12 +1,14 @@
 //! The command line: what it may say, as clap derives it. QEMU's spellings are rewritten first
 //! (see [`qemu_spelling`]), so that `-kernel` is `--kernel`.
 
+mod dump;
 mod machine;
 pub mod qemu_spelling;
 mod rtc;
 mod serial;
 mod size;
 
+pub use dump::DumpArgs;
 pub use machine::{IdlePolicy, MachineArgs, ObserveArgs};
 pub use rtc::RtcBase;
 pub use serial::{MonitorSpec, SerialSpec};
@@ -29,6 +31,8 @@ Examples:
     dejavm verify boot.dj
     dejavm info boot.dj
     dejavm events boot.dj
+  The guest's memory at that instruction, for crash or gdb:
+    dejavm dump boot.dj --at 1200000000 -o vmcore
 
 On the console, ctrl-a h lists the keys; ctrl-a c opens the monitor, ctrl-a x ends.
 ";
@@ -76,6 +80,9 @@ Examples:
     Verify(VerifyArgs),
     /// List what came in from outside, with icount and time.
     Events(EventsArgs),
+    /// Write the guest's memory at a place of a journal for crash, gdb, drgn or makedumpfile.
+    #[command(after_help = dump::EXAMPLES)]
+    Dump(DumpArgs),
     /// Record a guest with a planted race, replay the run that fails, find the moment.
     Demo(DemoArgs),
 }

@@ -1,6 +1,7 @@
 //! The commands, one file each, and what they share: from the command line to an exit status.
 
 mod demo;
+mod dump;
 mod events;
 mod info;
 mod machine;
@@ -48,6 +49,7 @@ fn execute(command: Command) -> Result<Exit, Failure> {
         Command::Info(args) => info::execute(&args),
         Command::Verify(args) => verify::execute(&args),
         Command::Events(args) => events::execute(&args),
+        Command::Dump(args) => dump::execute(&args),
         Command::Demo(args) => demo::execute(&args),
     }
 }

@@ -65,7 +65,7 @@ impl Desk {
                 .map_err(|e| Failure::new(format!("cannot put the terminal into raw mode: {e}")))?;
             console.read_stdin()?;
         }
-        let hmp = Hmp::new(Services { trace, log: Box::new(log) });
+        let hmp = Hmp::new(Services { trace, log: Box::new(log), dumps: Default::default() });
         Ok(Self { console, hmp, _terminal: raw })
     }
 }

@@ -2,8 +2,10 @@
 
 mod cont;
 mod cpu;
+mod dump_guest_memory;
 pub(crate) mod help;
 mod info_cpus;
+mod info_dump;
 mod info_registers;
 mod info_replay;
 mod info_status;
@@ -55,6 +57,8 @@ pub(crate) enum CommandError {
     Usage(String),
     /// A word is missing.
     StringExpected,
+    /// The name of a file is missing.
+    FilenameExpected,
     /// Something is left after the last argument.
     Extraneous,
     /// An option that the command lacks.
@@ -76,6 +80,7 @@ impl CommandError {
             Self::Refused(message) => return format!("{message}\n"),
             Self::Usage(message) => message.clone(),
             Self::StringExpected => format!("{name}: string expected"),
+            Self::FilenameExpected => format!("{name}: filename expected"),
             Self::Extraneous => format!("{name}: extraneous characters at the end of line"),
             Self::UnsupportedOption(option) => format!("{name}: unsupported option {option}"),
         };
@@ -87,6 +92,7 @@ impl CommandError {
 pub(crate) const ALL: &[Command] = &[
     cont::COMMAND,
     cpu::COMMAND,
+    dump_guest_memory::COMMAND,
     help::COMMAND,
     help::INFO_COMMAND,
     log::COMMAND,
@@ -109,6 +115,7 @@ pub(crate) const ALL: &[Command] = &[
 /// The commands after `info`, by name.
 pub(crate) const INFO: &[Command] = &[
     info_cpus::COMMAND,
+    info_dump::COMMAND,
     info_registers::COMMAND,
     info_replay::COMMAND,
     info_status::COMMAND,
