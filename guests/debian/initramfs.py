@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes an initramfs (cpio 'newc' in gzip): busybox, /init and the workload.
+"""Writes an initramfs (cpio 'newc' in gzip): busybox, /init, the workload, and further programs.
 
 The same input gives the same bytes: no times, owners or inode numbers of the host.
 """
@@ -32,12 +32,13 @@ class Cpio:
         self.data += bytes(-len(self.data) % 4)
 
 
-def archive(busybox, init, workload):
+def archive(busybox, init, programs):
     cpio = Cpio()
     for folder in ("bin", "dev", "etc", "proc", "root", "run", "sys", "tmp"):
         cpio.add(folder, stat.S_IFDIR | 0o755)
     cpio.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
-    for name, path in (("bin/busybox", busybox), ("init", init), ("bin/workload", workload)):
+    further = [("bin/" + os.path.basename(path), path) for path in programs]
+    for name, path in [("bin/busybox", busybox), ("init", init), *further]:
         with open(path, "rb") as f:
             cpio.add(name, stat.S_IFREG | 0o755, f.read())
     applets = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True).stdout
@@ -48,11 +49,11 @@ def archive(busybox, init, workload):
 
 
 def main():
-    if len(sys.argv) != 5:
-        sys.exit("usage: initramfs.py BUSYBOX INIT WORKLOAD OUTPUT")
-    busybox, init, workload, output = sys.argv[1:]
+    if len(sys.argv) < 4:
+        sys.exit("usage: initramfs.py BUSYBOX INIT OUTPUT [PROGRAM...]")
+    busybox, init, output, *programs = sys.argv[1:]
     os.chmod(busybox, 0o755)
-    packed = gzip.compress(archive(busybox, init, workload), 9, mtime=0)
+    packed = gzip.compress(archive(busybox, init, programs), 9, mtime=0)
     with open(output + ".new", "wb") as f:
         f.write(packed)
     os.replace(output + ".new", output)
