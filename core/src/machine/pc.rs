@@ -154,6 +154,11 @@ impl Machine {
         &self.config
     }
 
+    /// Its images.
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+
     /// Where it is.
     pub fn position(&self) -> Position {
         Position { icount: self.clock.icount, now_ns: self.clock.now_ns() }

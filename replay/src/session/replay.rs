@@ -1,16 +1,17 @@
 //! Running a journal again, and checking that it is the same run.
 
 use super::machine::{RunMachine, cpu_model};
+use super::start::machine_at_start;
 use super::{Divergence, Mismatch, Observer, STEP_ICOUNT, SessionError};
 use crate::journal::{ChunkEntry, End, EndReason, Ending, EventsChunk, Header, Reader, StateDigest};
 use dejavm_core::boundary::{Images, Position};
-use dejavm_core::machine::{Machine, MachineError, RunLimit, StopReason};
+use dejavm_core::machine::{RunLimit, StopReason};
 use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
 use std::io::{Read, Seek};
 
-/// Makes the machine of a journal, at power-on.
-type Make<M> = Box<dyn FnMut() -> Result<M, MachineError> + Send>;
+/// Makes the machine of a journal where its run begins.
+type Make<M> = Box<dyn FnMut() -> Result<M, SessionError> + Send>;
 
 /// Why a replay stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +60,19 @@ struct Cursor {
     events: usize,
 }
 
+impl Cursor {
+    /// At the beginning of a journal.
+    fn at(first: Position) -> Self {
+        Self { last_good: first, ..Self::default() }
+    }
+}
+
 impl<F: Read + Seek> ReplaySession<Engine, F> {
     /// A replay on vCPU threads; `given` are the images, where the journal does not hold them.
     pub fn open(mut reader: Reader<F>, given: Images) -> Result<Self, SessionError> {
         let images = reader.read_images(given)?;
-        let config = reader.header().config.clone();
-        let make = move || Machine::new(&config, images.clone()).map(Engine::new);
+        let (header, start) = (reader.header().clone(), reader.read_start()?);
+        let make = move || machine_at_start(&header, &images, start.as_ref()).map(Engine::new);
         Self::with_machine(reader, Box::new(make))
     }
 }
@@ -75,7 +83,23 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
         let mut machine = make()?;
         check_machine(reader.header(), &machine.digest())?;
         let chunks = reader.events_chunks().copied().collect();
-        Ok(Self { reader, chunks, make, machine, cursor: Cursor::default() })
+        let cursor = Cursor::at(reader.first());
+        Ok(Self { reader, chunks, make, machine, cursor })
+    }
+
+    /// Leaves the recording: the machine as it stands.
+    pub fn into_machine(self) -> M {
+        self.machine
+    }
+
+    /// The chunks of the journal that cover the run.
+    pub(super) fn events_chunks(&self) -> &[ChunkEntry] {
+        &self.chunks
+    }
+
+    /// What is in one of them.
+    pub(super) fn read_events(&mut self, chunk: &ChunkEntry) -> Result<EventsChunk, SessionError> {
+        Ok(self.reader.read_events(chunk)?)
     }
 
     /// The machine, to be looked at.
@@ -91,6 +115,11 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
     /// Where the replay stands.
     pub fn position(&mut self) -> Position {
         self.machine.position()
+    }
+
+    /// The first position of the journal.
+    pub fn first(&self) -> Position {
+        self.reader.first()
     }
 
     /// The last position of the journal.
@@ -132,23 +161,27 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
         if icount > last {
             return Err(SessionError::BeyondEnd { icount, last });
         }
+        let first = self.first().icount;
+        if icount < first {
+            return Err(SessionError::BeforeStart { icount, first });
+        }
         if icount < self.machine.position().icount {
             self.restart()?;
         }
         self.run_until(icount, observer)
     }
 
-    /// Back to power-on.
+    /// Back to where the run begins.
     pub fn restart(&mut self) -> Result<(), SessionError> {
         self.machine = (self.make)()?;
-        self.cursor = Cursor::default();
+        self.cursor = Cursor::at(self.first());
         Ok(())
     }
 
-    /// Replays all of the journal from power-on, comparing every hash. None if the observer
+    /// Replays all of the journal from its beginning, comparing every hash. None if the observer
     /// interrupted it.
     pub fn verify(&mut self, observer: &mut dyn Observer) -> Result<Option<Verdict>, SessionError> {
-        if self.cursor.next_chunk > 0 || self.machine.position() > Position::default() {
+        if self.cursor.next_chunk > 0 || self.machine.position() > self.first() {
             self.restart()?;
         }
         let end_of_time = Position { icount: Icount::MAX, now_ns: u64::MAX };
@@ -258,17 +291,24 @@ fn ends_as(stop: StopReason, recorded: EndReason) -> bool {
 
 /// Whether this dejavm has the machine of the journal.
 fn check_machine(header: &Header, digest: &StateDigest) -> Result<(), SessionError> {
-    let other = |what, recorded: String, here: String| {
-        let recorded_by = header.dejavm_version.clone();
-        Err(SessionError::OtherMachine { recorded_by, what, recorded, here })
-    };
+    check_model(header)?;
+    if header.part_names != digest.part_names() {
+        return other(header, "set of devices", header.part_names.join(", "), digest.part_names().join(", "));
+    }
+    Ok(())
+}
+
+/// Whether this dejavm has the virtual CPU of the journal.
+pub(super) fn check_model(header: &Header) -> Result<(), SessionError> {
     let model = cpu_model();
     if header.cpu_model != model {
         let show = |model: &crate::journal::CpuModel| format!("{} version {}", model.name, model.version);
-        return other("CPU model", show(&header.cpu_model), show(&model));
-    }
-    if header.part_names != digest.part_names() {
-        return other("set of devices", header.part_names.join(", "), digest.part_names().join(", "));
+        return other(header, "CPU model", show(&header.cpu_model), show(&model));
     }
     Ok(())
+}
+
+fn other(header: &Header, what: &'static str, recorded: String, here: String) -> Result<(), SessionError> {
+    let recorded_by = header.dejavm_version.clone();
+    Err(SessionError::OtherMachine { recorded_by, what, recorded, here })
 }
