@@ -1,5 +1,4 @@
-//! The ways to run a machine: [`live`], [`record`], [`replay`]; and what is made of recordings:
-//! [`trim`].
+//! The ways to run a machine: [`live`], [`record`], [`replay`].
 //!
 //! What they have in common: a machine is run to a position, what came in is applied there, and
 //! what came out is handed on. Before each event and each hash the machine is *settled* (run to
@@ -7,12 +6,12 @@
 
 pub mod divergence;
 pub mod host;
+mod inputs;
 pub mod live;
 pub mod machine;
 pub mod record;
 pub mod replay;
-mod start;
-mod trim;
+pub mod timeline;
 
 pub use divergence::{Divergence, Mismatch};
 pub use host::{Host, Observer, Waited};
@@ -20,8 +19,6 @@ pub use live::{IdlePolicy, LiveOptions, LiveSession, Step};
 pub use machine::{RunMachine, cpu_model};
 pub use record::{RecordOptions, RecordSession};
 pub use replay::{ReplaySession, ReplayStop, Verdict};
-pub use start::machine_at_start;
-pub use trim::{Trimmed, trim};
 
 use crate::journal::JournalError;
 use dejavm_core::machine::MachineError;
@@ -62,25 +59,6 @@ pub enum SessionError {
         /// The last that there is.
         last: Icount,
     },
-    /// The recording begins later.
-    #[error("icount {icount} is before the beginning of the journal, icount {first}")]
-    BeforeStart {
-        /// What was asked for.
-        icount: Icount,
-        /// The first that there is.
-        first: Icount,
-    },
-    /// A stretch of nothing.
-    #[error("nothing lies between icount {from} and {to}")]
-    EmptyStretch {
-        /// Its beginning.
-        from: Icount,
-        /// Its end.
-        to: Icount,
-    },
-    /// The state that the journal begins with.
-    #[error("the journal's start state cannot be taken over: {0}")]
-    BadStart(String),
 }
 
 /// The most instructions between two looks at the host. It changes nothing that the guest sees.

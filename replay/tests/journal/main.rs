@@ -5,6 +5,5 @@ mod fuzz;
 mod golden;
 mod hostile;
 mod kill;
-mod rewrite;
 mod round_trip;
 mod sample;
