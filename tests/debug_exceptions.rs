@@ -200,3 +200,17 @@ fn single_steps_by_branch_trap_behind_taken_branches() {
         assert_eq!(rest.state.msrs.debugctl, 0, "a debug exception clears BTF");
     }
 }
+
+/// INT 1 goes through the same gate, and is no debug exception; INT1 is one.
+#[test]
+fn int_1_clears_nothing() {
+    const GD: u64 = 1 << 13;
+    for (code, kept) in [(&[0xCD, 1][..], GD | BTF), (&[0xF1], 0)] {
+        let rest = run(code, |s| {
+            s.dr[7] |= GD;
+            s.msrs.debugctl = BTF;
+        });
+        assert_eq!(rest.rip, START + code.len() as u64);
+        assert_eq!(rest.state.dr[7] & GD | rest.state.msrs.debugctl, kept, "{code:x?}");
+    }
+}

@@ -64,7 +64,7 @@ pub fn deliver(cpu: &mut Vcpu, env: &mut Env<'_>, event: Event) -> Result<(), Ex
     }
     cpu.shadow = Shadow::None;
     cpu.entered_handler = true;
-    if event.vector == vector::DB {
+    if event.vector == vector::DB && event.source == Source::Hardware {
         cpu.dr[7] &= !(1 << 13);
         cpu.msrs.debugctl &= !DEBUGCTL_BTF;
     }
