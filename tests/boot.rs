@@ -78,6 +78,29 @@ fn generic_kernel_with_4_vcpus() {
     workload("generic-4", "vmlinuz-generic", 4);
 }
 
+/// Boots and powers off: not the workload, which takes its time.
+fn boot_and_power_off(test: &str, kernel: &str, vcpus: u32) {
+    let scratch = Scratch::new(test);
+    let journal = scratch.file("run.dj");
+    let mut command = record(&journal, kernel, vcpus, "console=ttyS0 dejavm.mode=poweroff");
+    let recorded = run(command.args(["--idle", "jump"])).success();
+    let console = recorded.console();
+    assert!(console.contains(&format!("guest: up, {vcpus} processors")), "{console}");
+    assert!(console.contains("reboot: Power down"), "{console}");
+    replays_alike(&journal, &recorded);
+}
+
+#[test]
+fn cloud_kernel_with_8_vcpus() {
+    boot_and_power_off("cloud-8", "vmlinuz-cloud", 8);
+}
+
+/// The same kernel without its boot code, as an ELF file with a PVH note.
+#[test]
+fn cloud_kernel_by_pvh() {
+    boot_and_power_off("cloud-pvh", "vmlinux-cloud", 1);
+}
+
 #[test]
 fn typed_input_is_recorded_and_replayed() {
     let scratch = Scratch::new("typed");
@@ -96,6 +119,31 @@ fn typed_input_is_recorded_and_replayed() {
     assert!(serial >= typed as u64, "what was typed is not in the journal: {info}");
     replays_alike(&journal, &recorded);
     run(&mut on("verify", &journal)).success();
+}
+
+/// One journal goes on over resets, with what Linux does by itself (the FADT's reset register,
+/// port CF9h), and with a triple fault.
+#[test]
+fn a_guest_that_resets_itself_replays_through_its_resets() {
+    let scratch = Scratch::new("resets");
+    let (journal, trace) = (scratch.file("run.dj"), scratch.file("trace"));
+    let script = [
+        ("/root # ", "echo triple > /sys/kernel/reboot/type && reboot -f\n"),
+        ("/root # ", "reboot -f\n"),
+        ("/root # ", "exit\n"),
+    ];
+    let mut command = record(&journal, "vmlinuz-cloud", 2, "console=ttyS0 quiet");
+    let recorded = converse(command.args(["--idle", "jump"]), &script).success();
+    let times = |text: &str| recorded.console().matches(text).count();
+    assert_eq!(times("guest: up, 2 processors"), 3, "{}", recorded.console());
+    assert_eq!(times("reboot: Restarting system"), 2, "{}", recorded.console());
+    assert_eq!(times("reboot: Power down"), 1, "{}", recorded.console());
+    let mut replay = on("replay", &journal);
+    let replayed = run(replay.args(["--trace", "machine_reset", "--trace-file"]).arg(&trace)).success();
+    assert!(replayed.stdout == recorded.stdout, "other console in replay:\n{}", replayed.console());
+    let trace = std::fs::read_to_string(trace).expect("the trace");
+    let causes: Vec<_> = trace.lines().filter_map(|line| line.split_once("cause=")).map(|(_, c)| c).collect();
+    assert_eq!(causes, ["TripleFault", "ResetControl"]);
 }
 
 /// Nothing is lost but the last moments when a recording is killed.

@@ -7,9 +7,9 @@ use dejavm_core::cpu::flags::{self, Flags};
 use dejavm_core::cpu::insn::RIP;
 use dejavm_core::cpu::state::{CpuState, TableRegister, X87, attr, cr0, cr4, efer, seg};
 use dejavm_core::cpu::{Activity, Clock, Entropy, Env, Segment, Vcpu};
-use dejavm_core::mem::{IoBus, Memory};
+use dejavm_core::mem::{IdleBus, Memory};
 use dejavm_core::softfloat::F80;
-use dejavm_core::types::{Exception, Gpa, VcpuId, VirtualNs, vector};
+use dejavm_core::types::{Exception, Gpa, vector};
 
 const RAM_BYTES: u64 = 64 << 10;
 const PML4: u64 = 0x1000;
@@ -71,7 +71,7 @@ impl Rig {
     pub fn run(&mut self, case: &Input) -> Interpreted {
         self.load(case);
         let end = CODE + case.code.len() as u64;
-        let (mut io, mut entropy) = (NoDevices, Entropy::new(0));
+        let (mut io, mut entropy) = (IdleBus, Entropy::new(0));
         let mut clock = Clock { icount: 0, skipped_ns: 0, limit: u64::MAX };
         let mut env = Env { mem: &mut self.mem, io: &mut io, clock: &mut clock, entropy: &mut entropy };
         let mut ending = None;
@@ -220,28 +220,4 @@ fn registers(s: &CpuState) -> Registers {
         fs_base: s.segs[seg::FS].base,
         gs_base: s.segs[seg::GS].base,
     }
-}
-
-/// Nothing answers: ring 3 without I/O rights reaches no device.
-struct NoDevices;
-
-impl IoBus for NoDevices {
-    fn pio_read(&mut self, _: VcpuId, _: VirtualNs, _: u16, _: u8) -> u32 {
-        u32::MAX
-    }
-    fn pio_write(&mut self, _: VcpuId, _: VirtualNs, _: u16, _: u8, _: u32) {}
-    fn mmio_read(&mut self, _: VcpuId, _: VirtualNs, _: Gpa, _: u8) -> u64 {
-        u64::MAX
-    }
-    fn mmio_write(&mut self, _: VcpuId, _: VirtualNs, _: Gpa, _: u8, _: u64) {}
-    fn apic_msr_read(&mut self, _: VcpuId, _: VirtualNs, _: u32) -> Option<u64> {
-        None
-    }
-    fn apic_msr_write(&mut self, _: VcpuId, _: VirtualNs, _: u32, _: u64) -> bool {
-        false
-    }
-    fn cr8(&self, _: VcpuId) -> u64 {
-        0
-    }
-    fn set_cr8(&mut self, _: VcpuId, _: VirtualNs, _: u64) {}
 }

@@ -4,39 +4,9 @@ use crate::cases::{State, WINDOW};
 use dejavm_core::cpu::decode_cache::decode_one;
 use dejavm_core::cpu::state::{CodeSize, RCX, attr, cr0, seg};
 use dejavm_core::cpu::{Clock, Entropy, Env, Insn, Vcpu};
-use dejavm_core::mem::{IoBus, Memory};
-use dejavm_core::types::{Exception, Gpa, VcpuId, VirtualNs};
+use dejavm_core::mem::{IdleBus, Memory};
+use dejavm_core::types::{Exception, Gpa};
 use std::collections::HashMap;
-
-/// No instruction of the x87 unit reaches a device.
-struct NoDevices;
-
-impl IoBus for NoDevices {
-    fn pio_read(&mut self, _: VcpuId, _: VirtualNs, _: u16, _: u8) -> u32 {
-        unreachable!()
-    }
-    fn pio_write(&mut self, _: VcpuId, _: VirtualNs, _: u16, _: u8, _: u32) {
-        unreachable!()
-    }
-    fn mmio_read(&mut self, _: VcpuId, _: VirtualNs, _: Gpa, _: u8) -> u64 {
-        unreachable!()
-    }
-    fn mmio_write(&mut self, _: VcpuId, _: VirtualNs, _: Gpa, _: u8, _: u64) {
-        unreachable!()
-    }
-    fn apic_msr_read(&mut self, _: VcpuId, _: VirtualNs, _: u32) -> Option<u64> {
-        unreachable!()
-    }
-    fn apic_msr_write(&mut self, _: VcpuId, _: VirtualNs, _: u32, _: u64) -> bool {
-        unreachable!()
-    }
-    fn cr8(&self, _: VcpuId) -> u64 {
-        unreachable!()
-    }
-    fn set_cr8(&mut self, _: VcpuId, _: VirtualNs, _: u64) {
-        unreachable!()
-    }
-}
 
 pub struct Emulated {
     pub cpu: Vcpu,
@@ -91,8 +61,7 @@ impl Emulated {
             .entry(bytes.to_vec())
             .or_insert_with(|| decode_one(bytes, CodeSize::Bits32).expect("a whole instruction"));
         let (mut clock, mut entropy) = (Clock::default(), Entropy::default());
-        let mut env =
-            Env { mem: &mut self.mem, io: &mut NoDevices, clock: &mut clock, entropy: &mut entropy };
+        let mut env = Env { mem: &mut self.mem, io: &mut IdleBus, clock: &mut clock, entropy: &mut entropy };
         self.cpu.execute(&mut env, &insn)
     }
 }

@@ -9,4 +9,5 @@ pub mod exit;
 pub mod hostio;
 pub mod logging;
 pub mod output;
+pub mod output_file;
 pub mod progress;

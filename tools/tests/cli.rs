@@ -1,51 +1,9 @@
 //! The program as a user or a CI job starts it: outputs and exit statuses.
 
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+mod desk;
 
-/// A folder of this test's own, with the journal of a demo in it.
-struct Desk {
-    folder: PathBuf,
-}
-
-impl Desk {
-    fn new(name: &str) -> Self {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        Self { folder }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_dejavm"))
-            .args(arguments)
-            .current_dir(&self.folder)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
-
-    /// Runs, expects an exit status, gives stdout.
-    fn expect(&self, arguments: &[&str], status: i32) -> String {
-        let output = self.run(arguments);
-        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{stdout}\n{stderr}");
-        stdout
-    }
-
-    /// A journal of a run that failed.
-    fn demo(&self) -> String {
-        self.expect(&["demo", "--seed", "1"], 0)
-    }
-}
-
-/// The number after `before`.
-fn number_after(text: &str, before: &str) -> u64 {
-    let at = text.find(before).unwrap_or_else(|| panic!("{before:?} is not in {text}")) + before.len();
-    let digits: String = text[at..].chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap()
-}
+use desk::{Desk, number_after};
+use std::process::{Command, Stdio};
 
 #[test]
 fn the_demo_tells_its_story_and_leaves_a_journal() {
@@ -132,16 +90,10 @@ fn exit_statuses() {
     assert_eq!(desk.run(&["verify", "flipped.dj"]).status.code(), Some(1));
 }
 
-/// Puts the demo's guest where `-kernel kernel` finds it.
-fn put_kernel(desk: &Desk) {
-    let guest = dejavm_tools::demo::guest::build().unwrap();
-    std::fs::write(desk.folder.join("kernel"), guest.kernel).unwrap();
-}
-
 #[test]
 fn recording_does_not_overwrite_unasked() {
     let desk = Desk::new("overwrite");
-    put_kernel(&desk);
+    desk.put_kernel();
     std::fs::write(desk.folder.join("old.dj"), "precious").unwrap();
     let output = desk.run(&["record", "-o", "old.dj", "-kernel", "kernel", "--until", "1000"]);
     assert_eq!(output.status.code(), Some(1));
@@ -154,7 +106,7 @@ fn recording_does_not_overwrite_unasked() {
 #[test]
 fn a_recorded_console_is_the_replayed_one_and_a_panic_has_its_exit_status() {
     let desk = Desk::new("record");
-    put_kernel(&desk);
+    desk.put_kernel();
     let mut statuses = Vec::new();
     for seed in 0..8 {
         let seed = seed.to_string();

@@ -10,7 +10,7 @@ pub mod state_hash;
 pub mod virtual_time;
 
 pub use pc::{Machine, Prepared, RunLimit, StopReason};
-pub use state::{LoadError, MachineState, RamPage};
+pub use state::{LoadError, MachineState, RamPage, STATE_VERSION};
 
 use thiserror::Error;
 

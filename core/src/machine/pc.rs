@@ -154,6 +154,11 @@ impl Machine {
         &self.config
     }
 
+    /// Its images.
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+
     /// Where it is.
     pub fn position(&self) -> Position {
         Position { icount: self.clock.icount, now_ns: self.clock.now_ns() }
@@ -427,9 +432,6 @@ impl Machine {
         self.collect_outbound(Outbound::Reset(cause));
         let now = self.clock.now_ns();
         self.mem.clear();
-        for page in self.mem.take_overwritten_code() {
-            self.code.drop_page(page);
-        }
         let count = self.vcpus.len();
         for (id, cpu) in self.vcpus.iter_mut().enumerate() {
             cpu.load_state(new_vcpu(id, count).state);

@@ -26,3 +26,27 @@ pub trait IoBus {
     /// MOV to CR8; `value` is below 16.
     fn set_cr8(&mut self, vcpu: VcpuId, now: VirtualNs, value: u64);
 }
+
+/// A bus on which nobody answers: for a vCPU without a board.
+pub struct IdleBus;
+
+impl IoBus for IdleBus {
+    fn pio_read(&mut self, _: VcpuId, _: VirtualNs, _: u16, _: u8) -> u32 {
+        u32::MAX
+    }
+    fn pio_write(&mut self, _: VcpuId, _: VirtualNs, _: u16, _: u8, _: u32) {}
+    fn mmio_read(&mut self, _: VcpuId, _: VirtualNs, _: Gpa, _: u8) -> u64 {
+        u64::MAX
+    }
+    fn mmio_write(&mut self, _: VcpuId, _: VirtualNs, _: Gpa, _: u8, _: u64) {}
+    fn apic_msr_read(&mut self, _: VcpuId, _: VirtualNs, _: u32) -> Option<u64> {
+        None
+    }
+    fn apic_msr_write(&mut self, _: VcpuId, _: VirtualNs, _: u32, _: u64) -> bool {
+        false
+    }
+    fn cr8(&self, _: VcpuId) -> u64 {
+        0
+    }
+    fn set_cr8(&mut self, _: VcpuId, _: VirtualNs, _: u64) {}
+}

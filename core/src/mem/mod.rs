@@ -12,7 +12,7 @@ mod page_walk;
 mod ram;
 mod soft_tlb;
 
-pub use io_bus::IoBus;
+pub use io_bus::{IdleBus, IoBus};
 pub use memory::{CodeLines, HIGH_RAM_BASE, LOW_RAM_LIMIT, Memory, WriteEffect};
 pub use page_walk::{Access, AccessKind, PHYSICAL_ADDRESS_BITS, PageFault, PagingRegs, Translation, walk};
 pub use ram::Ram;

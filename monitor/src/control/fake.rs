@@ -101,6 +101,10 @@ impl Timeline for Fake {
         self.icount = icount;
         Ok(())
     }
+    fn go_live(&mut self, path: &str) -> Result<(), ControlError> {
+        self.told.push(format!("go live {path}"));
+        Ok(())
+    }
     fn set_break(&mut self, icount: Icount) -> Result<(), ControlError> {
         self.told.push(format!("break {icount}"));
         Ok(())

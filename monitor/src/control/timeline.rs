@@ -39,4 +39,9 @@ pub trait Timeline {
     /// # Errors
     /// If the run is not a replay.
     fn delete_break(&mut self) -> Result<(), ControlError>;
+    /// Leaves the recording where it stands and goes on as a new one, into a journal at `path`.
+    ///
+    /// # Errors
+    /// If the run is not a replay, is over here, or the journal cannot be made.
+    fn go_live(&mut self, path: &str) -> Result<(), ControlError>;
 }

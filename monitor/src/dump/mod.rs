@@ -7,6 +7,7 @@
 pub mod elf;
 pub mod file;
 pub mod job;
+pub mod kdump;
 mod notes;
 mod paging;
 pub mod source;
@@ -132,7 +133,8 @@ fn write_to(
     let ram = request.check(source)?;
     match request.format {
         Format::Elf => elf::write(source, &ram, request.paging, &mut file, progress)?,
-        Format::Kdump { .. } | Format::Windows => return Err(DumpError::Unavailable),
+        Format::Kdump { compression, raw } => kdump::write(source, compression, raw, &mut file, progress)?,
+        Format::Windows => return Err(DumpError::Unavailable),
     }
     file.commit()
 }

@@ -69,6 +69,8 @@ fn replay_commands() {
     assert_eq!(on_replay("replay_break 50*2").1.told, ["break 100"]);
     assert_eq!(on_replay("replay_seek 0x10").1.icount, 16);
     assert_eq!(on_replay("replay_delete_break").1.told, ["delete_break"]);
+    check_live("go_live new.dj", "replay must be enabled to leave it\n");
+    assert_eq!(on_replay("go_live new.dj").1.told, ["go live new.dj"]);
 }
 
 #[test]

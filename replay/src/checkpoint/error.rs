@@ -21,9 +21,6 @@ pub enum CheckpointError {
     /// Its state.
     #[error("checkpoint: {0}")]
     State(#[from] StateError),
-    /// Its pages.
-    #[error("checkpoint: {0}")]
-    Store(#[from] super::store::StoreError),
     /// Something else of it.
     #[error("checkpoint is damaged: {0}")]
     Damaged(&'static str),

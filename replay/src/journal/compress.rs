@@ -7,6 +7,8 @@ pub(super) const LEVEL_EVENTS: i32 = 12;
 /// For images: kernels and initrds are mostly compressed already, and a recording should start
 /// at once; zstd stores what does not shrink.
 pub(super) const LEVEL_IMAGE: i32 = 3;
+/// For start states: the guest waits while one is written.
+pub(super) const LEVEL_START: i32 = 1;
 
 /// `raw` as one zstd frame.
 pub(super) fn compress(raw: &[u8], level: i32) -> Vec<u8> {

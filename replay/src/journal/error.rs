@@ -36,7 +36,7 @@ pub enum JournalError {
     #[error("not a dejavm journal: no journal magic at file offset 0")]
     NotAJournal,
     /// A journal of another format version.
-    #[error("journal format version {found} is not supported (this dejavm reads version {supported})")]
+    #[error("journal format version {found} is not supported (this dejavm reads versions up to {supported})")]
     Version {
         /// The version in the file.
         found: u32,
@@ -156,6 +156,17 @@ pub enum Damage {
     /// A value that no writer writes.
     #[error("{0}")]
     Value(&'static str),
+    /// The pieces of a start state do not make one.
+    #[error("the start state: {0}")]
+    Start(String),
+    /// A start state of another dejavm.
+    #[error("a start state of layout {found}; this dejavm has layout {supported}")]
+    StateVersion {
+        /// The layout of the state.
+        found: u32,
+        /// The layout that this dejavm has.
+        supported: u32,
+    },
     /// The trailer at the end of the file is damaged.
     #[error("damaged trailer")]
     Trailer,

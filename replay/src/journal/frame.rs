@@ -1,9 +1,9 @@
 //! The fixed parts of the file (FORMAT.md, "Preamble", "Chunks", "Trailer"): sizes, magics,
 //! checksums. What is inside a chunk is not known here.
 
-use super::FORMAT_VERSION;
 use super::error::{Damage, JournalError, Place};
 use super::limits::{max_raw_bytes, max_stored_bytes};
+use super::{FORMAT_VERSION, FORMAT_VERSION_STATE};
 use dejavm_core::boundary::Position;
 
 /// The size of the preamble.
@@ -25,6 +25,8 @@ pub enum ChunkKind {
     Header = b'H',
     /// A piece of an image.
     Image = b'I',
+    /// A piece of the state that the run begins with, if that is not power-on.
+    Start = b'S',
     /// Inbound events and the state hash at the end of their stretch.
     Events = b'E',
     /// How the run ended.
@@ -36,7 +38,7 @@ pub enum ChunkKind {
 impl ChunkKind {
     /// The kind with this code.
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Header, Self::Image, Self::Events, Self::End, Self::Index]
+        [Self::Header, Self::Image, Self::Start, Self::Events, Self::End, Self::Index]
             .into_iter()
             .find(|kind| *kind as u8 == code)
     }
@@ -46,6 +48,7 @@ impl ChunkKind {
         match self {
             Self::Header => "header",
             Self::Image => "image",
+            Self::Start => "start state",
             Self::Events => "events",
             Self::End => "end",
             Self::Index => "index",
@@ -53,17 +56,17 @@ impl ChunkKind {
     }
 }
 
-/// The preamble of a journal of this version.
-pub fn preamble() -> [u8; PREAMBLE_LEN] {
+/// The preamble of a journal of a version.
+pub fn preamble(version: u32) -> [u8; PREAMBLE_LEN] {
     let mut bytes = [0; PREAMBLE_LEN];
     bytes[..8].copy_from_slice(&FILE_MAGIC);
-    bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+    bytes[8..12].copy_from_slice(&version.to_le_bytes());
     seal(&mut bytes);
     bytes
 }
 
-/// Whether `bytes` begin a journal that this module can read.
-pub fn check_preamble(bytes: &[u8; PREAMBLE_LEN]) -> Result<(), JournalError> {
+/// The version of the journal that `bytes` begin, if this module can read it.
+pub fn check_preamble(bytes: &[u8; PREAMBLE_LEN]) -> Result<u32, JournalError> {
     if bytes[..8] != FILE_MAGIC {
         return Err(JournalError::NotAJournal);
     }
@@ -71,8 +74,8 @@ pub fn check_preamble(bytes: &[u8; PREAMBLE_LEN]) -> Result<(), JournalError> {
         return Err(Damage::PreambleChecksum.at(Place { chunk: 0, offset: 0 }));
     }
     match le32(&bytes[8..]) {
-        FORMAT_VERSION => Ok(()),
-        found => Err(JournalError::Version { found, supported: FORMAT_VERSION }),
+        version @ (FORMAT_VERSION | FORMAT_VERSION_STATE) => Ok(version),
+        found => Err(JournalError::Version { found, supported: FORMAT_VERSION_STATE }),
     }
 }
 

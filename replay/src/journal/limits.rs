@@ -3,11 +3,14 @@
 //! A reader must refuse what exceeds them before it allocates; a writer must never exceed them.
 
 use super::frame::ChunkKind;
+use crate::checkpoint::MAX_PIECE_BYTES;
 
 /// The longest raw header body.
 pub const MAX_HEADER_BYTES: u32 = 1 << 20;
 /// The longest piece of an image in one chunk.
 pub const MAX_IMAGE_PART_BYTES: u32 = 4 << 20;
+/// The longest raw body of a chunk of a start state.
+pub const MAX_START_BYTES: u32 = 4 << 20;
 /// The longest raw body of an events chunk.
 pub const MAX_EVENTS_BYTES: u32 = 1 << 20;
 /// The longest raw end record.
@@ -33,11 +36,15 @@ pub const MAX_EVENT_BYTES: usize = 1 << 16;
 /// From this much unwritten event data on, a chunk is due whatever the position.
 pub const FULL_CHUNK_BYTES: usize = 1 << 18;
 
+const _: () =
+    assert!(MAX_PIECE_BYTES <= MAX_START_BYTES as usize, "a piece of a checkpoint fits into a chunk");
+
 /// The longest raw body of a chunk of `kind`.
 pub const fn max_raw_bytes(kind: ChunkKind) -> u32 {
     match kind {
         ChunkKind::Header => MAX_HEADER_BYTES,
         ChunkKind::Image => MAX_IMAGE_PART_BYTES,
+        ChunkKind::Start => MAX_START_BYTES,
         ChunkKind::Events => MAX_EVENTS_BYTES,
         ChunkKind::End => MAX_END_BYTES,
         ChunkKind::Index => MAX_INDEX_BYTES,

@@ -6,7 +6,8 @@ use super::error::{Damage, JournalError, Place, io};
 use super::frame::{self, ChunkHeader, ChunkKind, PREAMBLE_LEN, TRAILER_LEN, Trailer};
 use super::payload::{EndBody, EventsBody};
 use super::scan::{ChunkEntry, Found, Torn, check_follows, chunk_at};
-use super::{End, EventsChunk, Header, ImageHash, ImageRecord, ImageRole, codec, index};
+use super::{End, EventsChunk, Header, ImageHash, ImageRecord, ImageRole, Start, codec, index, start};
+use super::{FORMAT_VERSION, FORMAT_VERSION_STATE};
 use dejavm_core::boundary::{Images, Position};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -33,6 +34,7 @@ pub struct Reader<R> {
     header: Header,
     chunks: Vec<ChunkEntry>,
     ending: Ending,
+    first: Position,
 }
 
 impl Reader<File> {
@@ -51,15 +53,18 @@ impl<R: Read + Seek> Reader<R> {
 
     /// Opens the journal that the first `file_len` bytes of `file` are.
     pub(super) fn with_len(mut file: R, file_len: u64) -> Result<Self, JournalError> {
-        read_preamble(&mut file, file_len)?;
+        let version = read_preamble(&mut file, file_len)?;
         let chunks = match read_index(&mut file, file_len)? {
             Some(chunks) => Chunks { list: chunks, torn: None },
             None => scan(&mut file, file_len)?,
         };
         let header = read_header(&mut file, &chunks)?;
         check_images(&header, &chunks)?;
+        start::check(&mut file, version, &chunks)?;
         let ending = read_ending(&mut file, &header, &chunks)?;
-        Ok(Self { file, header, chunks: chunks.list, ending })
+        let start = chunks.list.iter().rfind(|chunk| chunk.kind == ChunkKind::Start);
+        let first = start.map_or(Position::default(), |chunk| chunk.last);
+        Ok(Self { file, header, chunks: chunks.list, ending, first })
     }
 
     /// What the machine is made of.
@@ -80,6 +85,24 @@ impl<R: Read + Seek> Reader<R> {
     /// The chunks that cover stretches of the run.
     pub fn events_chunks(&self) -> impl DoubleEndedIterator<Item = &ChunkEntry> + use<'_, R> {
         self.chunks.iter().filter(|chunk| chunk.kind == ChunkKind::Events)
+    }
+
+    /// Where the run begins: power-on, unless the journal has a start state.
+    pub fn first(&self) -> Position {
+        self.first
+    }
+
+    /// Whether the run begins with a state of its own, and not at power-on.
+    pub fn has_start(&self) -> bool {
+        self.chunks.iter().any(|chunk| chunk.kind == ChunkKind::Start)
+    }
+
+    /// The state that the run begins with; none if it begins at power-on.
+    pub fn read_start(&mut self) -> Result<Option<Start>, JournalError> {
+        let chunks: Vec<_> =
+            self.chunks.iter().filter(|chunk| chunk.kind == ChunkKind::Start).copied().collect();
+        let Some((first, rest)) = chunks.split_first() else { return Ok(None) };
+        start::read(&mut self.file, &self.header, first, rest).map(Some)
     }
 
     /// The last position that the journal reaches.
@@ -117,10 +140,17 @@ impl<R: Read + Seek> Reader<R> {
         Ok(images)
     }
 
+    /// The body of a chunk as it is stored, checked by its checksum.
+    pub(super) fn read_stored(&mut self, chunk: &ChunkEntry) -> Result<Vec<u8>, JournalError> {
+        stored_body(&mut self.file, chunk, chunk.kind)
+    }
+
     /// Reads every chunk and checks it (images too, where the journal holds them).
     pub fn check_all(&mut self) -> Result<(), JournalError> {
+        self.read_start()?;
         for chunk in self.chunks.clone() {
             match chunk.kind {
+                ChunkKind::Start => {}
                 ChunkKind::Events => drop(self.read_events(&chunk)?),
                 kind => drop(read_body(&mut self.file, &chunk, kind)?),
             }
@@ -130,12 +160,13 @@ impl<R: Read + Seek> Reader<R> {
 }
 
 /// The chunks that were found.
-struct Chunks {
-    list: Vec<ChunkEntry>,
-    torn: Option<Torn>,
+pub(super) struct Chunks {
+    pub list: Vec<ChunkEntry>,
+    pub torn: Option<Torn>,
 }
 
-fn read_preamble<R: Read + Seek>(file: &mut R, file_len: u64) -> Result<(), JournalError> {
+/// The version of the format.
+fn read_preamble<R: Read + Seek>(file: &mut R, file_len: u64) -> Result<u32, JournalError> {
     let mut bytes = [0; PREAMBLE_LEN];
     let there = file_len.min(PREAMBLE_LEN as u64) as usize;
     file.seek(SeekFrom::Start(0)).map_err(io("seek"))?;
@@ -143,7 +174,8 @@ fn read_preamble<R: Read + Seek>(file: &mut R, file_len: u64) -> Result<(), Jour
     if there == PREAMBLE_LEN {
         return frame::check_preamble(&bytes);
     }
-    if there == 0 || bytes[..there] != frame::preamble()[..there] {
+    let begins = |version| bytes[..there] == frame::preamble(version)[..there];
+    if there == 0 || !(begins(FORMAT_VERSION) || begins(FORMAT_VERSION_STATE)) {
         return Err(JournalError::NotAJournal);
     }
     let place = Place { chunk: 0, offset: 0 };
@@ -222,7 +254,8 @@ fn check_images(header: &Header, chunks: &Chunks) -> Result<(), JournalError> {
     let expected: u64 = embedded.map(|image| image.hash.size_bytes).sum();
     let parts = chunks.list.iter().filter(|chunk| chunk.kind == ChunkKind::Image);
     let found: u64 = parts.map(|part| u64::from(part.raw_len)).sum();
-    let begun = chunks.list.iter().any(|c| matches!(c.kind, ChunkKind::Events | ChunkKind::End));
+    let begun =
+        chunks.list.iter().any(|c| matches!(c.kind, ChunkKind::Start | ChunkKind::Events | ChunkKind::End));
     match (found == expected, begun) {
         (true, _) => Ok(()),
         (false, false) if found < expected => Err(cut_short(chunks)),
@@ -234,7 +267,7 @@ fn check_images(header: &Header, chunks: &Chunks) -> Result<(), JournalError> {
 }
 
 /// The machine is not complete: where, and how much is missing of the chunk there.
-fn cut_short(chunks: &Chunks) -> JournalError {
+pub(super) fn cut_short(chunks: &Chunks) -> JournalError {
     let (offset, chunk) =
         (chunks.list.last()).map_or((PREAMBLE_LEN as u64, 0), |last| (last.end_offset(), last.sequence + 1));
     let end = Torn { place: Place { chunk, offset }, missing: frame::CHUNK_HEADER_LEN as u64 };
@@ -263,6 +296,16 @@ pub(super) fn read_body<R: Read + Seek>(
     chunk: &ChunkEntry,
     expected: ChunkKind,
 ) -> Result<Vec<u8>, JournalError> {
+    let stored = stored_body(file, chunk, expected)?;
+    decompress(&stored, chunk.raw_len).map_err(|damage| damage.at(chunk.place()))
+}
+
+/// The same as it is stored, with its checksum.
+fn stored_body<R: Read + Seek>(
+    file: &mut R,
+    chunk: &ChunkEntry,
+    expected: ChunkKind,
+) -> Result<Vec<u8>, JournalError> {
     let place = chunk.place();
     let Found::Chunk(header) = chunk_at(file, chunk.end_offset(), place)? else {
         return Err(Damage::Value("another length than the index says").at(place));
@@ -278,7 +321,7 @@ pub(super) fn read_body<R: Read + Seek>(
     if crc32fast::hash(&stored) != header.stored_crc {
         return Err(Damage::BodyChecksum { stored_len: header.stored_len }.at(place));
     }
-    decompress(&stored, header.raw_len).map_err(|damage| damage.at(place))
+    Ok(stored)
 }
 
 /// The stored bytes behind `header`, where the file stands.

@@ -95,20 +95,27 @@ pub(super) fn check_follows(chunk: &ChunkEntry, before: Option<&ChunkEntry>) -> 
     if !may_follow(chunk.kind, before.map(|b| b.kind)) {
         return Err(Damage::Value("a chunk of this kind cannot stand here"));
     }
-    if chunk.kind != ChunkKind::Events && chunk.first != chunk.last {
+    // The first chunk of a start state leads over all that is not in this journal.
+    let leads_on = match chunk.kind {
+        ChunkKind::Events => true,
+        ChunkKind::Start => before.is_some_and(|b| b.kind != ChunkKind::Start),
+        ChunkKind::Header | ChunkKind::Image | ChunkKind::End | ChunkKind::Index => false,
+    };
+    if !leads_on && chunk.first != chunk.last {
         return Err(Damage::Order(chunk.last));
     }
     Ok(())
 }
 
-/// The order of the kinds: header, images, events, end, index.
+/// The order of the kinds: header, images, start state, events, end, index.
 fn may_follow(kind: ChunkKind, before: Option<ChunkKind>) -> bool {
-    use ChunkKind::{End, Events, Header, Image, Index};
+    use ChunkKind::{End, Events, Header, Image, Index, Start};
     match (kind, before) {
         (Header, None) => true,
         (Image, Some(Header | Image)) => true,
-        (Events | End, Some(Header | Image | Events)) => true,
+        (Start, Some(Header | Image | Start)) => true,
+        (Events | End, Some(Header | Image | Start | Events)) => true,
         (Index, Some(End)) => true,
-        (Header | Image | Events | End | Index, _) => false,
+        (Header | Image | Start | Events | End | Index, _) => false,
     }
 }

@@ -1,15 +1,16 @@
 //! Writing a journal: chunk after chunk, each in one write, so that a process that dies leaves
 //! whole chunks and at most one torn.
 
-use super::compress::{LEVEL_EVENTS, LEVEL_IMAGE, compress};
+use super::compress::{LEVEL_EVENTS, LEVEL_IMAGE, LEVEL_START, compress};
 use super::error::{JournalError, io};
 use super::frame::{self, CHUNK_HEADER_LEN, ChunkHeader, ChunkKind, PREAMBLE_LEN, Trailer, in_order};
 use super::limits::{
     FULL_CHUNK_BYTES, MAX_EVENT_BYTES, MAX_EVENTS_BYTES, MAX_IMAGE_PART_BYTES, MAX_INDEX_BYTES, max_raw_bytes,
 };
-use super::payload::{EndBody, EventRecord, EventsBody, Step, payload_len};
+use super::payload::{EndBody, EventRecord, EventsBody, StartBody, Step, payload_len};
 use super::scan::ChunkEntry;
-use super::{End, Header, ImageRole, StateDigest, codec, index};
+use super::{ChunkHash, End, Header, ImageRole, Start, StateDigest, codec, index};
+use super::{FORMAT_VERSION, FORMAT_VERSION_STATE};
 use dejavm_core::boundary::{Images, Inbound, Position};
 use dejavm_core::types::Icount;
 use std::io::Write;
@@ -37,6 +38,15 @@ pub struct Writer<W> {
 impl<W: Write> Writer<W> {
     /// Begins a journal: preamble, header, and those images that the header says are embedded.
     pub fn new(out: W, header: &Header, images: &Images) -> Result<Self, JournalError> {
+        Self::begin(out, header, images, None)
+    }
+
+    /// Begins a journal of a run that does not begin at power-on but with `start`.
+    pub fn from_state(out: W, header: &Header, images: &Images, start: &Start) -> Result<Self, JournalError> {
+        Self::begin(out, header, images, Some(start))
+    }
+
+    fn begin(out: W, header: &Header, images: &Images, start: Option<&Start>) -> Result<Self, JournalError> {
         header.check_writable()?;
         assert!(header.interval_icount > 0, "chunks must end somewhere");
         let mut writer = Self {
@@ -49,12 +59,16 @@ impl<W: Write> Writer<W> {
             pending_bytes: 0,
             pending_last: Position::default(),
         };
-        writer.put(&frame::preamble())?;
+        let version = if start.is_some() { FORMAT_VERSION_STATE } else { FORMAT_VERSION };
+        writer.put(&frame::preamble(version))?;
         writer.put_chunk(ChunkKind::Header, &codec::encode(header), Position::default(), LEVEL_EVENTS)?;
         for record in header.images.iter().filter(|record| record.embedded) {
             writer.put_image(image_of(images, record.role), record.hash.size_bytes)?;
         }
         assert_eq!(writer.chunks[0].offset, PREAMBLE_LEN as u64);
+        if let Some(start) = start {
+            writer.put_start(start)?;
+        }
         Ok(writer)
     }
 
@@ -106,10 +120,16 @@ impl<W: Write> Writer<W> {
 
     /// Ends a chunk at `at`, where the state is `hash` (after all events at `at`).
     pub fn end_chunk(&mut self, at: Position, hash: &StateDigest) -> Result<(), JournalError> {
-        assert!(in_order(self.pending_last, at), "a chunk ends after its events");
         self.check_parts(hash);
+        self.end_chunk_short(at, hash.shorten())
+    }
+
+    /// The same, where only the short form of the hash is known: from another journal of the run.
+    pub fn end_chunk_short(&mut self, at: Position, hash: ChunkHash) -> Result<(), JournalError> {
+        assert!(in_order(self.pending_last, at), "a chunk ends after its events");
+        assert_eq!(hash.parts.len(), self.part_names.len(), "a hash of the same machine");
         let events = std::mem::take(&mut self.pending);
-        let body = codec::encode(&EventsBody { events, hash: hash.shorten() });
+        let body = codec::encode(&EventsBody { events, hash });
         self.put_chunk(ChunkKind::Events, &body, at, LEVEL_EVENTS)?;
         self.pending_bytes = 0;
         self.pending_last = at;
@@ -123,13 +143,34 @@ impl<W: Write> Writer<W> {
         }
         self.check_parts(&end.hash);
         self.put_chunk(ChunkKind::End, &codec::encode(&EndBody::of(end)), end.position, LEVEL_EVENTS)?;
+        self.put_index()?;
+        Ok(self.out)
+    }
+
+    /// Appends a chunk of another journal, whose stored bytes are `stored`.
+    pub(super) fn copy_chunk(&mut self, chunk: &ChunkEntry, stored: &[u8]) -> Result<(), JournalError> {
+        assert_eq!(chunk.first, self.last(), "a copied chunk goes on where the copy stands");
+        self.put_stored(chunk.kind, chunk.raw_len, stored, chunk.last)?;
+        self.pending_last = chunk.last;
+        Ok(())
+    }
+
+    /// Ends a copy whose last chunk is the end record.
+    pub(super) fn finish_copy(mut self) -> Result<W, JournalError> {
+        assert!(self.chunks.last().is_some_and(|chunk| chunk.kind == ChunkKind::End), "the end is copied");
+        self.put_index()?;
+        Ok(self.out)
+    }
+
+    /// Index and trailer.
+    fn put_index(&mut self) -> Result<(), JournalError> {
         let index = index::encode(&self.chunks);
         if index.len() <= MAX_INDEX_BYTES as usize {
             let trailer = Trailer { index_offset: self.offset, index_sequence: self.chunks.len() as u32 };
-            self.put_chunk(ChunkKind::Index, &index, end.position, LEVEL_EVENTS)?;
+            self.put_chunk(ChunkKind::Index, &index, self.last(), LEVEL_EVENTS)?;
             self.put(&trailer.to_bytes())?;
         }
-        Ok(self.out)
+        Ok(())
     }
 
     /// What was written to, as it is: without an end.
@@ -150,6 +191,18 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
+    fn put_start(&mut self, start: &Start) -> Result<(), JournalError> {
+        self.check_parts(&start.hash);
+        let at = start.checkpoint.at;
+        let (body, pieces) = StartBody::split(start);
+        self.put_chunk(ChunkKind::Start, &codec::encode(&body), at, LEVEL_START)?;
+        for piece in pieces {
+            self.put_chunk(ChunkKind::Start, &piece, at, LEVEL_START)?;
+        }
+        self.pending_last = at;
+        Ok(())
+    }
+
     fn put_chunk(
         &mut self,
         kind: ChunkKind,
@@ -158,13 +211,22 @@ impl<W: Write> Writer<W> {
         level: i32,
     ) -> Result<(), JournalError> {
         assert!(raw.len() <= max_raw_bytes(kind) as usize, "a {} chunk within its limit", kind.name());
-        let stored = compress(raw, level);
+        self.put_stored(kind, raw.len() as u32, &compress(raw, level), last)
+    }
+
+    fn put_stored(
+        &mut self,
+        kind: ChunkKind,
+        raw_len: u32,
+        stored: &[u8],
+        last: Position,
+    ) -> Result<(), JournalError> {
         let header = ChunkHeader {
             kind,
             sequence: self.chunks.len() as u32,
             stored_len: stored.len() as u32,
-            raw_len: raw.len() as u32,
-            stored_crc: crc32fast::hash(&stored),
+            raw_len,
+            stored_crc: crc32fast::hash(stored),
             first: self.last(),
             last,
         };

@@ -1,4 +1,5 @@
-//! The ways to run a machine: [`live`], [`record`], [`replay`].
+//! The ways to run a machine: [`live`], [`record`], [`replay`]; and what is made of recordings:
+//! [`trim`].
 //!
 //! What they have in common: a machine is run to a position, what came in is applied there, and
 //! what came out is handed on. Before each event and each hash the machine is *settled* (run to
@@ -6,12 +7,12 @@
 
 pub mod divergence;
 pub mod host;
-mod inputs;
 pub mod live;
 pub mod machine;
 pub mod record;
 pub mod replay;
-pub mod timeline;
+mod start;
+mod trim;
 
 pub use divergence::{Divergence, Mismatch};
 pub use host::{Host, Observer, Waited};
@@ -19,6 +20,8 @@ pub use live::{IdlePolicy, LiveOptions, LiveSession, Step};
 pub use machine::{RunMachine, cpu_model};
 pub use record::{RecordOptions, RecordSession};
 pub use replay::{ReplaySession, ReplayStop, Verdict};
+pub use start::machine_at_start;
+pub use trim::{Trimmed, trim};
 
 use crate::journal::JournalError;
 use dejavm_core::machine::MachineError;
@@ -59,6 +62,25 @@ pub enum SessionError {
         /// The last that there is.
         last: Icount,
     },
+    /// The recording begins later.
+    #[error("icount {icount} is before the beginning of the journal, icount {first}")]
+    BeforeStart {
+        /// What was asked for.
+        icount: Icount,
+        /// The first that there is.
+        first: Icount,
+    },
+    /// A stretch of nothing.
+    #[error("nothing lies between icount {from} and {to}")]
+    EmptyStretch {
+        /// Its beginning.
+        from: Icount,
+        /// Its end.
+        to: Icount,
+    },
+    /// The state that the journal begins with.
+    #[error("the journal's start state cannot be taken over: {0}")]
+    BadStart(String),
 }
 
 /// The most instructions between two looks at the host. It changes nothing that the guest sees.

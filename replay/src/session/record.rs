@@ -4,11 +4,12 @@ use super::SessionError;
 use super::live::{LiveOptions, LiveSession, Log};
 use super::machine::{RunMachine, cpu_model};
 use crate::journal::{
-    DEFAULT_INTERVAL_ICOUNT, End, EndReason, Header, ImageHash, ImageRecord, ImageRole, JournalError,
+    DEFAULT_INTERVAL_ICOUNT, End, EndReason, Header, ImageHash, ImageRecord, ImageRole, JournalError, Start,
     StateDigest, Writer,
 };
 use dejavm_core::boundary::{Images, Inbound, MachineConfig, Position};
 use dejavm_core::types::Icount;
+use dejavm_core::vcpu::Engine;
 use std::io::Write;
 
 /// How to keep a journal.
@@ -60,6 +61,27 @@ impl RecordOptions {
 
 /// A live run that is taken down in a journal.
 pub type RecordSession<M, W> = LiveSession<M, Writer<W>>;
+
+impl<W: Write> RecordSession<Engine, W> {
+    /// Begins a journal in `out` with the state that the machine is in: it stands settled where a
+    /// replay left it, of the journal with this `header`, and goes on live.
+    pub fn go_live(
+        mut engine: Engine,
+        header: &Header,
+        images: &Images,
+        out: W,
+        live: LiveOptions,
+    ) -> Result<Self, SessionError> {
+        let machine = engine.machine();
+        let header = Header { dejavm_version: env!("CARGO_PKG_VERSION").to_owned(), ..header.clone() };
+        let writer = if machine.position() == Position::default() {
+            Writer::new(out, &header, images)?
+        } else {
+            Writer::from_state(out, &header, images, &Start::of(machine))?
+        };
+        Ok(Self::with_log(engine, writer, live))
+    }
+}
 
 impl<M: RunMachine, W: Write> RecordSession<M, W> {
     /// Begins a journal in `out` for `machine`, which is at power-on and was made of `config` and

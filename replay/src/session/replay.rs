@@ -1,18 +1,17 @@
 //! Running a journal again, and checking that it is the same run.
 
-use super::inputs::Inputs;
 use super::machine::{RunMachine, cpu_model};
-use super::timeline::Travel;
-use super::{Divergence, Mismatch, Observer, SessionError};
+use super::start::machine_at_start;
+use super::{Divergence, Mismatch, Observer, STEP_ICOUNT, SessionError};
 use crate::journal::{ChunkEntry, End, EndReason, Ending, EventsChunk, Header, Reader, StateDigest};
 use dejavm_core::boundary::{Images, Position};
-use dejavm_core::machine::{Machine, MachineError, RunLimit, StopReason};
+use dejavm_core::machine::{RunLimit, StopReason};
 use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
 use std::io::{Read, Seek};
 
-/// Makes the machine of a journal, at power-on.
-pub(super) type Make<M> = Box<dyn FnMut() -> Result<M, MachineError> + Send>;
+/// Makes the machine of a journal where its run begins.
+type Make<M> = Box<dyn FnMut() -> Result<M, SessionError> + Send>;
 
 /// Why a replay stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,46 +41,65 @@ pub struct Verdict {
 
 /// A journal and the machine that replays it.
 pub struct ReplaySession<M, F> {
-    pub(super) reader: Reader<F>,
-    pub(super) chunks: Vec<ChunkEntry>,
-    pub(super) make: Make<M>,
-    pub(super) machine: M,
-    pub(super) cursor: Cursor,
-    pub(super) travel: Travel,
+    reader: Reader<F>,
+    chunks: Vec<ChunkEntry>,
+    make: Make<M>,
+    machine: M,
+    cursor: Cursor,
 }
 
 /// How far a replay is in its journal.
 #[derive(Default)]
-pub(super) struct Cursor {
-    pub next_chunk: usize,
-    pub chunk: Option<EventsChunk>,
-    pub next_event: usize,
-    pub last_good: Position,
-    pub end_checked: bool,
-    pub hashes: usize,
-    /// How many inputs came in since the origin.
-    pub events: usize,
+struct Cursor {
+    next_chunk: usize,
+    chunk: Option<EventsChunk>,
+    next_event: usize,
+    last_good: Position,
+    end_checked: bool,
+    hashes: usize,
+    events: usize,
+}
+
+impl Cursor {
+    /// At the beginning of a journal.
+    fn at(first: Position) -> Self {
+        Self { last_good: first, ..Self::default() }
+    }
 }
 
 impl<F: Read + Seek> ReplaySession<Engine, F> {
     /// A replay on vCPU threads; `given` are the images, where the journal does not hold them.
     pub fn open(mut reader: Reader<F>, given: Images) -> Result<Self, SessionError> {
         let images = reader.read_images(given)?;
-        let config = reader.header().config.clone();
-        let make = move || Machine::new(&config, images.clone()).map(Engine::new);
+        let (header, start) = (reader.header().clone(), reader.read_start()?);
+        let make = move || machine_at_start(&header, &images, start.as_ref()).map(Engine::new);
         Self::with_machine(reader, Box::new(make))
     }
 }
 
 impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
     /// A replay on the machine that `make` makes of the journal's header and images.
-    pub fn with_machine(mut reader: Reader<F>, mut make: Make<M>) -> Result<Self, SessionError> {
+    pub fn with_machine(reader: Reader<F>, mut make: Make<M>) -> Result<Self, SessionError> {
         let mut machine = make()?;
         check_machine(reader.header(), &machine.digest())?;
-        let chunks: Vec<ChunkEntry> = reader.events_chunks().copied().collect();
-        let inputs = Inputs::read(&mut reader, &chunks)?;
-        let travel = Travel::new(&mut machine, inputs);
-        Ok(Self { reader, chunks, make, machine, cursor: Cursor::default(), travel })
+        let chunks = reader.events_chunks().copied().collect();
+        let cursor = Cursor::at(reader.first());
+        Ok(Self { reader, chunks, make, machine, cursor })
+    }
+
+    /// Leaves the recording: the machine as it stands.
+    pub fn into_machine(self) -> M {
+        self.machine
+    }
+
+    /// The chunks of the journal that cover the run.
+    pub(super) fn events_chunks(&self) -> &[ChunkEntry] {
+        &self.chunks
+    }
+
+    /// What is in one of them.
+    pub(super) fn read_events(&mut self, chunk: &ChunkEntry) -> Result<EventsChunk, SessionError> {
+        Ok(self.reader.read_events(chunk)?)
     }
 
     /// The machine, to be looked at.
@@ -97,6 +115,11 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
     /// Where the replay stands.
     pub fn position(&mut self) -> Position {
         self.machine.position()
+    }
+
+    /// The first position of the journal.
+    pub fn first(&self) -> Position {
+        self.reader.first()
     }
 
     /// The last position of the journal.
@@ -123,27 +146,46 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
         loop {
             let stop = self.step(until)?;
             self.machine.take_outbound().into_iter().for_each(|event| observer.outbound(event));
-            if let Some(stop) = stop {
-                return Ok(stop);
+            if stop.is_some() {
+                return Ok(stop.unwrap_or(ReplayStop::Ended));
             }
-            self.checkpoint_if_due(observer);
             if !observer.progress(self.machine.position().icount, total) {
                 return Ok(ReplayStop::Interrupted);
             }
         }
     }
 
-    /// Replays all of the journal from power-on, comparing every hash. None if the observer
-    /// interrupted it.
-    pub fn verify(&mut self, observer: &mut dyn Observer) -> Result<Option<Verdict>, SessionError> {
-        if self.cursor.next_chunk > 0 || self.machine.position() > Position::default() {
+    /// Goes to an icount of the run: forward from here, or from the beginning if it lies behind.
+    pub fn seek(&mut self, icount: Icount, observer: &mut dyn Observer) -> Result<ReplayStop, SessionError> {
+        let last = self.last().icount;
+        if icount > last {
+            return Err(SessionError::BeyondEnd { icount, last });
+        }
+        let first = self.first().icount;
+        if icount < first {
+            return Err(SessionError::BeforeStart { icount, first });
+        }
+        if icount < self.machine.position().icount {
             self.restart()?;
         }
-        let spacing = self.travel.spacing.take();
+        self.run_until(icount, observer)
+    }
+
+    /// Back to where the run begins.
+    pub fn restart(&mut self) -> Result<(), SessionError> {
+        self.machine = (self.make)()?;
+        self.cursor = Cursor::at(self.first());
+        Ok(())
+    }
+
+    /// Replays all of the journal from its beginning, comparing every hash. None if the observer
+    /// interrupted it.
+    pub fn verify(&mut self, observer: &mut dyn Observer) -> Result<Option<Verdict>, SessionError> {
+        if self.cursor.next_chunk > 0 || self.machine.position() > self.first() {
+            self.restart()?;
+        }
         let end_of_time = Position { icount: Icount::MAX, now_ns: u64::MAX };
-        let stop = self.run_to(end_of_time, observer);
-        self.travel.spacing = spacing;
-        if stop? != ReplayStop::Ended {
+        if self.run_to(end_of_time, observer)? != ReplayStop::Ended {
             return Ok(None);
         }
         let Cursor { hashes, events, .. } = self.cursor;
@@ -151,7 +193,7 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
     }
 
     /// Runs towards the next recorded position for a while; None: there is more to do.
-    pub(super) fn step(&mut self, until: Position) -> Result<Option<ReplayStop>, SessionError> {
+    fn step(&mut self, until: Position) -> Result<Option<ReplayStop>, SessionError> {
         let here = self.machine.position();
         if here >= until {
             return Ok(Some(ReplayStop::Reached));
@@ -160,7 +202,7 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
             self.check_end()?;
             return Ok(Some(ReplayStop::Ended));
         };
-        let pause = Position { icount: here.icount.saturating_add(self.step_icount()), now_ns: 0 };
+        let pause = Position { icount: here.icount.saturating_add(STEP_ICOUNT), now_ns: 0 };
         let goal = target.min(until).min(pause);
         let stop = self.machine.run(&RunLimit { until: goal, ..RunLimit::default() });
         let here = self.machine.position();
@@ -249,17 +291,24 @@ fn ends_as(stop: StopReason, recorded: EndReason) -> bool {
 
 /// Whether this dejavm has the machine of the journal.
 fn check_machine(header: &Header, digest: &StateDigest) -> Result<(), SessionError> {
-    let other = |what, recorded: String, here: String| {
-        let recorded_by = header.dejavm_version.clone();
-        Err(SessionError::OtherMachine { recorded_by, what, recorded, here })
-    };
+    check_model(header)?;
+    if header.part_names != digest.part_names() {
+        return other(header, "set of devices", header.part_names.join(", "), digest.part_names().join(", "));
+    }
+    Ok(())
+}
+
+/// Whether this dejavm has the virtual CPU of the journal.
+pub(super) fn check_model(header: &Header) -> Result<(), SessionError> {
     let model = cpu_model();
     if header.cpu_model != model {
         let show = |model: &crate::journal::CpuModel| format!("{} version {}", model.name, model.version);
-        return other("CPU model", show(&header.cpu_model), show(&model));
-    }
-    if header.part_names != digest.part_names() {
-        return other("set of devices", header.part_names.join(", "), digest.part_names().join(", "));
+        return other(header, "CPU model", show(&header.cpu_model), show(&model));
     }
     Ok(())
+}
+
+fn other(header: &Header, what: &'static str, recorded: String, here: String) -> Result<(), SessionError> {
+    let recorded_by = header.dejavm_version.clone();
+    Err(SessionError::OtherMachine { recorded_by, what, recorded, here })
 }

@@ -9,13 +9,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-const CHILD: &str = "DEJAVM_TEST_KILLED_WRITER";
+/// In the process that is killed: the journal that it writes.
+const KILLED_WRITER: &str = "DEJAVM_TEST_KILLED_WRITER";
 
-/// Not a test of its own: the process that is killed. It writes until then.
-#[test]
-#[ignore = "is started by the test below, and never ends"]
-fn killed_writer() {
-    let Ok(path) = std::env::var(CHILD) else { return };
+/// Writes chunk after chunk until it is killed.
+fn write_for_ever(path: &str) {
     let file = File::create(path).unwrap();
     let mut writer = Writer::new(file, &sample::header(true), &sample::images()).unwrap();
     for n in 1u64.. {
@@ -25,10 +23,11 @@ fn killed_writer() {
     }
 }
 
+/// This test in a process of its own, as the writer.
 fn start(path: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "kill::killed_writer"])
-        .env(CHILD, path)
+        .args(["--exact", "kill::a_killed_writer_leaves_whole_chunks"])
+        .env(KILLED_WRITER, path)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -37,6 +36,9 @@ fn start(path: &Path) -> Child {
 
 #[test]
 fn a_killed_writer_leaves_whole_chunks() {
+    if let Ok(path) = std::env::var(KILLED_WRITER) {
+        return write_for_ever(&path);
+    }
     let path = std::env::temp_dir().join(format!("dejavm-kill-{}.dj", std::process::id()));
     for round in 0..12u64 {
         let mut child = start(&path);

@@ -5,5 +5,6 @@ mod fuzz;
 mod golden;
 mod hostile;
 mod kill;
+mod rewrite;
 mod round_trip;
 mod sample;

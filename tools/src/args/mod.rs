@@ -4,12 +4,14 @@
 mod dump;
 mod machine;
 pub mod qemu_spelling;
+mod recordings;
 mod rtc;
 mod serial;
 mod size;
 
 pub use dump::DumpArgs;
 pub use machine::{IdlePolicy, MachineArgs, ObserveArgs};
+pub use recordings::{PackArgs, TrimArgs, UnpackArgs};
 pub use rtc::RtcBase;
 pub use serial::{MonitorSpec, SerialSpec};
 pub use size::MemorySize;
@@ -72,7 +74,11 @@ Examples:
   dejavm replay boot.dj                        the whole run, checked against its state hashes
   dejavm replay boot.dj --seek 1000000         stand before instruction 1000000, open the monitor
   dejavm replay boot.dj --until 1000000        the console up to there, then the registers
-  dejavm replay boot.dj --seek 1000000 </dev/null   registers and disassembly, then exit")]
+  dejavm replay boot.dj --seek 1000000 </dev/null   registers and disassembly, then exit
+  dejavm replay boot.dj --seek 1000000 --go-live -o branch.dj   go on from there, with other input
+
+--go-live leaves the recording: from that place on the machine takes input again, and what happens
+is a new recording, which begins with the state there. (In the monitor: go_live FILE.)")]
     Replay(ReplayArgs),
     /// Say what a journal holds.
     Info(InfoArgs),
@@ -83,6 +89,34 @@ Examples:
     /// Write the guest's memory at a place of a journal for crash, gdb, drgn or makedumpfile.
     #[command(after_help = dump::EXAMPLES)]
     Dump(DumpArgs),
+    /// Put kernel and initrd into a journal that only refers to them.
+    #[command(after_help = "\
+Examples:
+  dejavm pack boot.dj                          the images are found beside the journal
+  dejavm pack boot.dj --kernel vmlinuz --initrd initrd.gz -o whole.dj
+
+The journal is replaced only when the new one is complete and was read back. Everything but the
+images stays as it is: a packed journal replays as before.")]
+    Pack(PackArgs),
+    /// Take kernel and initrd out of a journal, into files.
+    #[command(after_help = "\
+Examples:
+  dejavm unpack boot.dj                        images beside the journal, which shrinks
+  dejavm unpack boot.dj --keep -d images       only extract them
+  dejavm unpack boot.dj -o small.dj -d images
+
+The journal keeps the SHA-256 of its images. A replay finds them beside it, or by --kernel and
+--initrd; `dejavm pack` takes them in again.")]
+    Unpack(UnpackArgs),
+    /// Make a journal of a stretch of a recording.
+    #[command(after_help = "\
+Example:
+  dejavm trim long.dj --from 9000000000 --to 9200000000 -o crash.dj
+
+The new journal is complete in itself: it holds the images and the state of the machine at its
+beginning, so that nothing before has to be run again. Instructions keep their numbers: what was
+at icount 9100000000 still is. The stretch is replayed on the way, and its state hashes compared.")]
+    Trim(TrimArgs),
     /// Record a guest with a planted race, replay the run that fails, find the moment.
     Demo(DemoArgs),
 }
@@ -149,6 +183,15 @@ pub struct ReplayArgs {
     /// Replay up to this instruction, show registers and disassembly, and end.
     #[arg(long, value_name = "ICOUNT")]
     pub until: Option<u64>,
+    /// Leave the recording at --seek, or else at its end: go on live, as a new recording.
+    #[arg(long, requires = "output", conflicts_with = "until")]
+    pub go_live: bool,
+    /// The journal of what happens after --go-live.
+    #[arg(short, long, value_name = "FILE", requires = "go_live")]
+    pub output: Option<PathBuf>,
+    /// Write over an existing output.
+    #[arg(long, requires = "output")]
+    pub force: bool,
     /// Where the serial ports go: stdio, mon:stdio, file:PATH, null or none.
     #[arg(long, value_name = "WHERE")]
     pub serial: Vec<SerialSpec>,

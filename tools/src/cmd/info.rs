@@ -25,6 +25,13 @@ struct Info {
     cpu_model: String,
     machine: MachineInfo,
     images: Vec<ImageInfo>,
+    /// Where the run begins: after 0 if the journal begins with a state.
+    first_icount: u64,
+    first_ns: u64,
+    /// What the state that the run begins with takes in the file, compressed.
+    start_bytes: u64,
+    /// Where it ends.
+    last_icount: u64,
     length_icount: u64,
     length_ns: u64,
     state_hashes: usize,
@@ -121,8 +128,12 @@ fn collect(path: &Path) -> Result<Info, Failure> {
                 embedded: image.embedded,
             })
             .collect(),
-        length_icount: reader.last().icount,
-        length_ns: reader.last().now_ns,
+        first_icount: reader.first().icount,
+        first_ns: reader.first().now_ns,
+        start_bytes: stored(ChunkKind::Start),
+        last_icount: reader.last().icount,
+        length_icount: reader.last().icount - reader.first().icount,
+        length_ns: reader.last().now_ns - reader.first().now_ns,
         state_hashes: chunks.len() + usize::from(clean),
         events,
         clean,
@@ -156,11 +167,18 @@ fn text(path: &Path, info: &Info) -> String {
         let place = if image.embedded { "in the journal" } else { "not in the journal" };
         lines.push(format!("{:<11} {}, SHA-256 {}, {place}", image.role, image.file_name, image.hash));
     }
+    if info.start_bytes > 0 {
+        lines.push(format!(
+            "begins      at icount {}, {} of virtual time, with the state there ({} bytes)",
+            info.first_icount,
+            seconds(info.first_ns),
+            info.start_bytes
+        ));
+    }
     lines.push(format!(
-        "length      {} instructions, {}.{:09} s of virtual time",
+        "length      {} instructions, {} of virtual time",
         info.length_icount,
-        info.length_ns / 1_000_000_000,
-        info.length_ns % 1_000_000_000
+        seconds(info.length_ns)
     ));
     lines.push(format!("hashes      {}", info.state_hashes));
     if info.events.is_empty() {
@@ -172,4 +190,8 @@ fn text(path: &Path, info: &Info) -> String {
     let how = if info.clean { "clean" } else { "NOT CLEAN" };
     lines.push(format!("end         {how}: {}", info.ending));
     lines.join("\n") + "\n"
+}
+
+fn seconds(ns: u64) -> String {
+    format!("{}.{:09} s", ns / 1_000_000_000, ns % 1_000_000_000)
 }

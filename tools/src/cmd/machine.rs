@@ -48,8 +48,8 @@ pub fn engine(config: &MachineConfig, images: &Images) -> Result<Engine, Failure
 }
 
 /// What happens while the guest waits: the host waits too if someone may type.
-pub fn idle_policy(args: &MachineArgs, someone_may_type: bool) -> session::IdlePolicy {
-    match args.idle {
+pub fn idle_policy(asked: Option<IdlePolicy>, someone_may_type: bool) -> session::IdlePolicy {
+    match asked {
         Some(IdlePolicy::Wait) => session::IdlePolicy::Wait,
         Some(IdlePolicy::Jump) => session::IdlePolicy::Skip,
         None if someone_may_type => session::IdlePolicy::Wait,

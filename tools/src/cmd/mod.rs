@@ -3,12 +3,15 @@
 mod demo;
 mod dump;
 mod events;
+pub mod go_live;
 mod info;
 mod machine;
+mod pack;
 mod record;
 mod replay;
 mod run;
 mod setup;
+mod trim;
 mod verify;
 
 use crate::args::{Cli, Command, qemu_spelling};
@@ -50,6 +53,9 @@ fn execute(command: Command) -> Result<Exit, Failure> {
         Command::Verify(args) => verify::execute(&args),
         Command::Events(args) => events::execute(&args),
         Command::Dump(args) => dump::execute(&args),
+        Command::Pack(args) => pack::pack(&args),
+        Command::Unpack(args) => pack::unpack(&args),
+        Command::Trim(args) => trim::execute(&args),
         Command::Demo(args) => demo::execute(&args),
     }
 }

@@ -6,6 +6,7 @@ use crate::args::RecordArgs;
 use crate::console::live;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output_file::lock;
 use dejavm_monitor::control::Mode;
 use dejavm_replay::session::{LiveOptions, RecordOptions, RecordSession};
 use std::fs::{File, OpenOptions};
@@ -24,7 +25,7 @@ pub fn execute(args: &RecordArgs) -> Result<Exit, Failure> {
         interactive: true,
     })?;
     let live_options = LiveOptions {
-        idle: machine::idle_policy(&args.machine, desk.console.input_open()),
+        idle: machine::idle_policy(args.machine.idle, desk.console.input_open()),
         stop_on_reset: args.machine.no_reboot,
         until_icount: args.until,
     };
@@ -34,26 +35,28 @@ pub fn execute(args: &RecordArgs) -> Result<Exit, Failure> {
         initrd_file_name: args.machine.initrd.as_deref().map(file_name).unwrap_or_default(),
         ..RecordOptions::default()
     };
-    let journal = |e: &dyn std::fmt::Display| {
-        Failure::new(format!("recording into {}: {e}", args.output.display()))
-            .advice("is the disk full? what is written so far can be replayed")
-    };
     let mut session = RecordSession::start(engine, &config, &images, out, &options, live_options)
-        .map_err(|e| journal(&e))?;
+        .map_err(|e| failed(&args.output, &e))?;
     let mode = Mode::Record { file: args.output.display().to_string() };
     let reason = live::drive(&mut session, &mut desk.console, &mut desk.hmp, &mode)?;
-    let (mut engine, _) = session.finish().map_err(|e| journal(&e))?;
+    let (mut engine, _) = session.finish().map_err(|e| failed(&args.output, &e))?;
     drop(desk);
     report_unimplemented(engine.machine());
     report_end(reason);
     Ok(exit_of(reason))
 }
 
+/// A journal that cannot be written.
+pub fn failed(journal: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(format!("recording into {}: {error}", journal.display()))
+        .advice("is the disk full? what is written so far can be replayed")
+}
+
 /// A new file, or with `force` an old one over which is written.
-fn create(path: &Path, force: bool) -> Result<File, Failure> {
+pub fn create(path: &Path, force: bool) -> Result<File, Failure> {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(!force).create(true).truncate(true);
-    options.open(path).map_err(|e| {
+    options.write(true).create_new(!force).create(true);
+    let file = options.open(path).map_err(|e| {
         let failure = Failure::file("create", path, &e);
         match e.kind() {
             std::io::ErrorKind::AlreadyExists => {
@@ -61,7 +64,11 @@ fn create(path: &Path, force: bool) -> Result<File, Failure> {
             }
             _ => failure,
         }
-    })
+    })?;
+    // Only now that nobody else writes it is it emptied.
+    lock(&file, path)?;
+    file.set_len(0).map_err(|e| Failure::file("write", path, &e))?;
+    Ok(file)
 }
 
 fn file_name(path: &Path) -> String {

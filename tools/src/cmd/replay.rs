@@ -1,5 +1,6 @@
 //! `dejavm replay`: a recorded run again, or a place in it.
 
+use super::go_live;
 use super::setup::{Desk, DeskOptions, report_unimplemented};
 use super::verify::{open, session_failure};
 use crate::args::{MonitorSpec, ReplayArgs, SerialSpec};
@@ -18,8 +19,16 @@ const INSTRUCTIONS: usize = 8;
 /// Does it.
 pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
     let mut session = open(&args.journal, &args.images)?;
+    let branch = match &args.output {
+        Some(path) if args.go_live => Some(go_live::branch(path, args.force)?),
+        _ => None,
+    };
     let monitor = match args.monitor {
-        None if args.seek.is_some() && args.until.is_none() && terminal::stdin_is_terminal() => {
+        None if args.seek.is_some()
+            && args.until.is_none()
+            && branch.is_none()
+            && terminal::stdin_is_terminal() =>
+        {
             Some(MonitorSpec::Stdio)
         }
         given => given,
@@ -30,14 +39,18 @@ pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
         serial,
         monitor,
         observe: &args.observe,
-        interactive: with_monitor || terminal::stdin_is_terminal(),
+        interactive: with_monitor || branch.is_some() || terminal::stdin_is_terminal(),
     })?;
-    if let Some(icount) = args.seek {
+    let place = if branch.is_some() { args.seek.or(Some(session.last().icount)) } else { args.seek };
+    if let Some(icount) = place {
         match seek(&mut session, icount, Some(&mut desk.console)) {
             Ok(ReplayStop::Interrupted) => return Ok(Exit::Success),
             Ok(ReplayStop::Reached | ReplayStop::Ended | ReplayStop::StopPoint) => {}
             Err(error) => return ended_badly(desk, &args.journal, error),
         }
+    }
+    if let Some(branch) = branch {
+        return go_live::execute(session, desk, branch);
     }
     let only_a_place = args.seek.is_some() && args.until.is_none() && !with_monitor;
     let ended = if only_a_place {
@@ -45,13 +58,14 @@ pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
     } else {
         let file = args.journal.display().to_string();
         match drive(&mut session, &mut desk.console, &mut desk.hmp, &file, args.until) {
+            Ok(Ended::GoLive(branch)) => return go_live::execute(session, desk, branch),
             Ok(ended) => ended,
             Err(error) => return ended_badly(desk, &args.journal, error),
         }
     };
     drop(desk);
     report_unimplemented(session.machine().machine());
-    if ended == Ended::AtLimit {
+    if matches!(ended, Ended::AtLimit) {
         let position = session.position();
         say!("\nicount {}, virtual time {} ns", position.icount, position.now_ns);
         print(format_args!("{}", look::place_text(session.machine().machine(), INSTRUCTIONS)));

@@ -20,7 +20,7 @@ pub fn execute(args: &RunArgs) -> Result<Exit, Failure> {
         interactive: true,
     })?;
     let options = LiveOptions {
-        idle: machine::idle_policy(&args.machine, desk.console.input_open()),
+        idle: machine::idle_policy(args.machine.idle, desk.console.input_open()),
         stop_on_reset: args.machine.no_reboot,
         until_icount: args.until,
     };

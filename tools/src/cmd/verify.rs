@@ -5,13 +5,14 @@ use crate::args::{ImageArgs, VerifyArgs};
 use crate::console::replay::{FileReplay, Silently};
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::output_file::folder_of;
 use crate::progress::Progress;
 use crate::say;
 use dejavm_core::boundary::Images;
-use dejavm_replay::journal::{Ending, JournalError, Reader};
+use dejavm_replay::journal::{Ending, Header, ImageRecord, ImageRole, JournalError, Reader};
 use dejavm_replay::session::{ReplaySession, SessionError, Verdict};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Does it.
@@ -64,11 +65,27 @@ pub fn reader(journal: &Path) -> Result<Reader<File>, Failure> {
 
 /// A journal and its machine, at power-on.
 pub fn open(journal: &Path, images: &ImageArgs) -> Result<FileReplay, Failure> {
-    let given = Images {
-        kernel: images.kernel.as_deref().map(machine::read).transpose()?.unwrap_or_default(),
-        initrd: images.initrd.as_deref().map(machine::read).transpose()?,
+    let reader = reader(journal)?;
+    let given = given_images(journal, images, reader.header())?;
+    ReplaySession::open(reader, given).map_err(|e| session_failure(journal, &e))
+}
+
+/// The images that a journal only refers to: those `given`, or else files beside the journal that
+/// have their names.
+pub fn given_images(journal: &Path, given: &ImageArgs, header: &Header) -> Result<Images, Failure> {
+    let find = |role, given: &Option<PathBuf>| {
+        let beside = |record: &ImageRecord| {
+            // The name in a journal is somebody else's: only its last part counts.
+            let name = Path::new(&record.file_name).file_name()?;
+            Some(folder_of(journal).join(name)).filter(|path| path.is_file())
+        };
+        let missing = header.image(role).filter(|record| !record.embedded);
+        given.clone().or_else(|| missing.and_then(beside)).as_deref().map(machine::read).transpose()
     };
-    ReplaySession::open(reader(journal)?, given).map_err(|e| session_failure(journal, &e))
+    Ok(Images {
+        kernel: find(ImageRole::Kernel, &given.kernel)?.unwrap_or_default(),
+        initrd: find(ImageRole::Initrd, &given.initrd)?,
+    })
 }
 
 /// What went wrong with a journal, and what to do.

@@ -24,63 +24,34 @@ pub trait Operand: Scalar {
     fn narrow(v: u64) -> Self;
 }
 
-impl Operand for u64 {
-    #[inline(always)]
-    fn get(cpu: &Vcpu, r: u8) -> u64 {
-        cpu.state.regs[(r & 15) as usize]
-    }
-    #[inline(always)]
-    fn set(cpu: &mut Vcpu, r: u8, v: u64) {
-        cpu.state.regs[(r & 15) as usize] = v;
-    }
-    #[inline(always)]
-    fn widen(self) -> u64 {
-        self
-    }
-    #[inline(always)]
-    fn narrow(v: u64) -> Self {
-        v
-    }
+/// A width that the low bits of a whole register have; a write keeps the bits in `$kept`.
+macro_rules! low_bits_operand {
+    ($t:ty, $kept:expr) => {
+        impl Operand for $t {
+            #[inline(always)]
+            fn get(cpu: &Vcpu, r: u8) -> u64 {
+                cpu.state.regs[(r & 15) as usize] & Self::MASK
+            }
+            #[inline(always)]
+            fn set(cpu: &mut Vcpu, r: u8, v: u64) {
+                let slot = &mut cpu.state.regs[(r & 15) as usize];
+                *slot = *slot & $kept | v & Self::MASK;
+            }
+            #[inline(always)]
+            fn widen(self) -> u64 {
+                self as u64
+            }
+            #[inline(always)]
+            fn narrow(v: u64) -> Self {
+                v as $t
+            }
+        }
+    };
 }
 
-impl Operand for u32 {
-    #[inline(always)]
-    fn get(cpu: &Vcpu, r: u8) -> u64 {
-        u64::from(cpu.state.regs[(r & 15) as usize] as u32)
-    }
-    #[inline(always)]
-    fn set(cpu: &mut Vcpu, r: u8, v: u64) {
-        cpu.state.regs[(r & 15) as usize] = u64::from(v as u32);
-    }
-    #[inline(always)]
-    fn widen(self) -> u64 {
-        u64::from(self)
-    }
-    #[inline(always)]
-    fn narrow(v: u64) -> Self {
-        v as u32
-    }
-}
-
-impl Operand for u16 {
-    #[inline(always)]
-    fn get(cpu: &Vcpu, r: u8) -> u64 {
-        u64::from(cpu.state.regs[(r & 15) as usize] as u16)
-    }
-    #[inline(always)]
-    fn set(cpu: &mut Vcpu, r: u8, v: u64) {
-        let slot = &mut cpu.state.regs[(r & 15) as usize];
-        *slot = (*slot & !0xFFFF) | (v & 0xFFFF);
-    }
-    #[inline(always)]
-    fn widen(self) -> u64 {
-        u64::from(self)
-    }
-    #[inline(always)]
-    fn narrow(v: u64) -> Self {
-        v as u16
-    }
-}
+low_bits_operand!(u64, 0);
+low_bits_operand!(u32, 0);
+low_bits_operand!(u16, !0xFFFF);
 
 impl Operand for u8 {
     // AH, CH, DH, BH are 16..=19: the low bits name the register, bit 4 asks for its bits 15:8.

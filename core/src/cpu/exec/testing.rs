@@ -4,9 +4,8 @@
 use crate::cpu::env::{Clock, Env};
 use crate::cpu::insn::Exec;
 use crate::cpu::state::{RSP, Vcpu, attr, cr0, cr4, efer, seg};
-use crate::mem::{IoBus, Memory};
-use crate::types::Entropy;
-use crate::types::{Gpa, VcpuId, VirtualNs};
+use crate::mem::{IdleBus, Memory};
+use crate::types::{Entropy, Gpa};
 
 /// Where code is put.
 pub const CODE: u64 = 0x1000;
@@ -19,30 +18,6 @@ const PML4: u64 = 0x10_0000;
 const PDPT: u64 = 0x10_1000;
 const PD: u64 = 0x10_2000;
 const PT: u64 = 0x10_3000;
-
-/// A bus on which nobody answers.
-pub struct NullBus;
-
-impl IoBus for NullBus {
-    fn pio_read(&mut self, _: VcpuId, _: VirtualNs, _: u16, _: u8) -> u32 {
-        u32::MAX
-    }
-    fn pio_write(&mut self, _: VcpuId, _: VirtualNs, _: u16, _: u8, _: u32) {}
-    fn mmio_read(&mut self, _: VcpuId, _: VirtualNs, _: Gpa, _: u8) -> u64 {
-        u64::MAX
-    }
-    fn mmio_write(&mut self, _: VcpuId, _: VirtualNs, _: Gpa, _: u8, _: u64) {}
-    fn apic_msr_read(&mut self, _: VcpuId, _: VirtualNs, _: u32) -> Option<u64> {
-        None
-    }
-    fn apic_msr_write(&mut self, _: VcpuId, _: VirtualNs, _: u32, _: u64) -> bool {
-        false
-    }
-    fn cr8(&self, _: VcpuId) -> u64 {
-        0
-    }
-    fn set_cr8(&mut self, _: VcpuId, _: VirtualNs, _: u64) {}
-}
 
 /// A vCPU with memory and a clock of its own.
 pub struct Rig {
@@ -120,7 +95,7 @@ impl Rig {
     pub fn step(&mut self) -> Exec {
         let mut entropy = Entropy::new(1);
         let mut env =
-            Env { mem: &mut self.mem, io: &mut NullBus, clock: &mut self.clock, entropy: &mut entropy };
+            Env { mem: &mut self.mem, io: &mut IdleBus, clock: &mut self.clock, entropy: &mut entropy };
         self.cpu.step(&mut env)
     }
 

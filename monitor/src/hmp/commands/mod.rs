@@ -3,6 +3,7 @@
 mod cont;
 mod cpu;
 mod dump_guest_memory;
+mod go_live;
 pub(crate) mod help;
 mod info_cpus;
 mod info_dump;
@@ -93,6 +94,7 @@ pub(crate) const ALL: &[Command] = &[
     cont::COMMAND,
     cpu::COMMAND,
     dump_guest_memory::COMMAND,
+    go_live::COMMAND,
     help::COMMAND,
     help::INFO_COMMAND,
     log::COMMAND,

@@ -5,6 +5,7 @@
 mod end;
 mod events;
 mod header;
+mod start;
 mod step;
 
 pub(super) use end::EndBody;
@@ -12,4 +13,6 @@ pub use end::{End, EndReason};
 pub use events::EventsChunk;
 pub(super) use events::{EventRecord, EventsBody, payload_len};
 pub use header::{CpuModel, Header, ImageRecord, ImageRole};
+pub use start::Start;
+pub(super) use start::StartBody;
 pub(super) use step::Step;

@@ -55,6 +55,9 @@ impl<L: Log> Timeline for LiveControl<'_, L> {
     fn seek(&mut self, _icount: Icount) -> Result<(), ControlError> {
         Err(ControlError::NotNow("replay must be enabled to seek".into()))
     }
+    fn go_live(&mut self, _path: &str) -> Result<(), ControlError> {
+        Err(ControlError::NotNow("the run is live already".into()))
+    }
     fn set_break(&mut self, _icount: Icount) -> Result<(), ControlError> {
         Err(ControlError::NotNow("setting the breakpoint is allowed only in play mode".into()))
     }

@@ -1,12 +1,14 @@
 //! A replay, as the monitor sees it.
 
 use super::{Driver, FileReplay, seek};
+use crate::cmd::go_live;
 use crate::console::Console;
 use dejavm_core::boundary::Inbound;
 use dejavm_core::machine::Machine;
 use dejavm_core::types::Icount;
 use dejavm_monitor::control::{ControlError, Door, Execution, Inspect, Mode, RunState, Timeline};
 use dejavm_replay::session::{ReplayStop, SessionError};
+use std::path::Path;
 
 /// A replay, as the monitor sees it.
 pub(super) struct ReplayControl<'a> {
@@ -70,6 +72,15 @@ impl Timeline for ReplayControl<'_> {
     }
     fn seek(&mut self, icount: Icount) -> Result<(), ControlError> {
         self.go(icount)
+    }
+    fn go_live(&mut self, path: &str) -> Result<(), ControlError> {
+        if self.session.machine().machine().off().is_some() {
+            return Err(ControlError::NotNow("the machine is off here: it cannot go on".into()));
+        }
+        let branch =
+            go_live::branch(Path::new(path), false).map_err(|e| ControlError::Failed(e.to_string()))?;
+        self.driver.branch = Some(branch);
+        Ok(())
     }
     fn set_break(&mut self, icount: Icount) -> Result<(), ControlError> {
         self.driver.breakpoint = Some(icount);

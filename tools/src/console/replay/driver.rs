@@ -1,6 +1,6 @@
 //! One stretch of a replay after the other, up to where it is to stop.
 
-use super::{Ended, FileReplay};
+use super::{Branch, Ended, FileReplay};
 use crate::console::{Console, look, trace_inbound};
 use dejavm_core::boundary::{Inbound, Position};
 use dejavm_core::types::Icount;
@@ -13,6 +13,8 @@ pub(super) struct Driver {
     pub started: bool,
     pub at_end: bool,
     pub breakpoint: Option<Icount>,
+    /// The user leaves the recording here.
+    pub branch: Option<Branch>,
     /// What came in during the recorded run, for trace events.
     pub inbound: Vec<(Position, Inbound)>,
 }

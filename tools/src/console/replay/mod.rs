@@ -16,13 +16,22 @@ use dejavm_replay::journal::Reader;
 use dejavm_replay::session::{ReplaySession, SessionError};
 use driver::Driver;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A replay of a journal file on vCPU threads.
 pub type FileReplay = ReplaySession<Engine, File>;
 
+/// A journal that a replay goes on into when it is left.
+#[derive(Debug)]
+pub struct Branch {
+    /// Its path.
+    pub path: PathBuf,
+    /// It, still empty.
+    pub file: File,
+}
+
 /// How a driven replay ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Ended {
     /// It came to the end of the journal.
     AtEnd,
@@ -30,6 +39,8 @@ pub enum Ended {
     AtLimit,
     /// The user ended it.
     ByUser,
+    /// The user leaves the recording here, to go on live.
+    GoLive(Branch),
 }
 
 /// Replays until `until`, the end of the journal (where the monitor stays, if it is open), or
@@ -46,8 +57,9 @@ pub fn drive(
 ) -> Result<Ended, SessionError> {
     let in_monitor = console.in_monitor();
     let inbound = recorded_inbound(Path::new(file))?;
-    let started = session.position() > Position::default();
-    let mut driver = Driver { paused: in_monitor, started, at_end: false, breakpoint: None, inbound };
+    let started = session.position() > session.first();
+    let mut driver =
+        Driver { paused: in_monitor, started, at_end: false, breakpoint: None, branch: None, inbound };
     if in_monitor {
         console.greet();
     }
@@ -58,6 +70,9 @@ pub fn drive(
             let mut run = ReplayControl { session, console, file, driver: &mut driver };
             let text = hmp.execute(&line, &mut run);
             console.print(&text);
+            if let Some(branch) = driver.branch.take() {
+                return Ok(Ended::GoLive(branch));
+            }
             if !console.quit_asked() {
                 console.prompt();
             }

@@ -39,7 +39,7 @@ pub fn seek(
     console: Option<&mut Console>,
 ) -> Result<ReplayStop, SessionError> {
     let here = session.position().icount;
-    let from = if icount < here { 0 } else { here };
+    let from = if icount < here { session.first().icount } else { here };
     // Nobody watches on the way.
     look::clear_probes(session.machine().machine());
     let progress = Progress::icount("seeking", from, icount);

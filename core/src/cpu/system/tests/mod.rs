@@ -10,11 +10,11 @@ mod tasks;
 
 use super::{Delivery, interrupt, raise};
 use crate::cpu::env::Env;
-use crate::cpu::exec::testing::{CODE, NullBus, Rig, STACK};
+use crate::cpu::exec::testing::{CODE, Rig, STACK};
 use crate::cpu::insn::Exec;
 use crate::cpu::state::{RSP, Segment, TableRegister, Vcpu, attr, seg};
-use crate::types::Entropy;
-use crate::types::{Exception, Gpa};
+use crate::mem::IdleBus;
+use crate::types::{Entropy, Exception, Gpa};
 
 const GDT: u64 = 0x3000;
 const IDT: u64 = 0x4000;
@@ -155,7 +155,7 @@ impl System {
 
     fn with<R>(&mut self, f: impl FnOnce(&mut Vcpu, &mut Env<'_>) -> R) -> R {
         let mut entropy = Entropy::new(1);
-        let mut io = NullBus;
+        let mut io = IdleBus;
         let rig = &mut self.rig;
         let mut env = Env { mem: &mut rig.mem, io: &mut io, clock: &mut rig.clock, entropy: &mut entropy };
         f(&mut rig.cpu, &mut env)

@@ -1,0 +1,65 @@
+//! The options of the commands that work on recordings.
+
+use super::ImageArgs;
+use clap::Args;
+use std::path::PathBuf;
+
+/// `dejavm pack`
+#[derive(Debug, Args)]
+pub struct PackArgs {
+    /// The journal.
+    #[arg(value_name = "FILE")]
+    pub journal: PathBuf,
+    /// Write here, and leave FILE as it is.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write over an existing output.
+    #[arg(long)]
+    pub force: bool,
+    /// Where the images are (default: beside the journal, under their recorded names).
+    #[command(flatten)]
+    pub images: ImageArgs,
+}
+
+/// `dejavm unpack`
+#[derive(Debug, Args)]
+pub struct UnpackArgs {
+    /// The journal.
+    #[arg(value_name = "FILE")]
+    pub journal: PathBuf,
+    /// Write the journal without images here, and leave FILE as it is.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Where the images go (default: beside the journal).
+    #[arg(short, long, value_name = "FOLDER")]
+    pub directory: Option<PathBuf>,
+    /// Only extract the images; they stay in the journal too.
+    #[arg(long, conflicts_with = "output")]
+    pub keep: bool,
+    /// Write over existing files.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `dejavm trim`
+#[derive(Debug, Args)]
+pub struct TrimArgs {
+    /// The journal.
+    #[arg(value_name = "FILE")]
+    pub journal: PathBuf,
+    /// Where the stretch begins (default: where the journal does).
+    #[arg(long, value_name = "ICOUNT")]
+    pub from: Option<u64>,
+    /// Where it ends (default: where the journal does).
+    #[arg(long, value_name = "ICOUNT")]
+    pub to: Option<u64>,
+    /// The journal of the stretch.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Write over an existing output.
+    #[arg(long)]
+    pub force: bool,
+    /// Where the images are, if not in the journal.
+    #[command(flatten)]
+    pub images: ImageArgs,
+}
