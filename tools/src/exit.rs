@@ -11,6 +11,8 @@ pub enum Exit {
     Divergence,
     /// 4: the journal is sound but torn: it was verified up to its last complete chunk.
     Torn,
+    /// 5: what was looked for is not in the recording.
+    NotFound,
     /// The guest wrote `code` to its debug-exit port: `(code << 1) | 1`, as QEMU's
     /// isa-debug-exit has it, cut to 8 bits.
     ///
@@ -32,6 +34,7 @@ Exit status:
   2  the command line is wrong
   3  divergence: a replay did not go as it was recorded
   4  verify: equal as far as it goes, but the recording was torn (its recorder was killed)
+  5  bisect: the condition holds nowhere in the recording
   (code << 1) | 1  run, record: the guest wrote `code` to the debug-exit port F4h, as with
      QEMU's isa-debug-exit; of seven bits. Code 0 gives 1, like an error: let guests use
      others (the message on stderr tells them apart). Code 1 gives 3, which run and record
@@ -44,6 +47,7 @@ impl Exit {
             Self::Success => 0,
             Self::Divergence => 3,
             Self::Torn => 4,
+            Self::NotFound => 5,
             Self::Guest(code) => ((code << 1) | 1) as u8,
         }
     }

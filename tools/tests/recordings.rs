@@ -2,7 +2,7 @@
 
 mod desk;
 
-use desk::Desk;
+use desk::{Desk, number_after};
 
 /// A desk with a recording of the demo's guest, whose images are beside it.
 fn with_run(name: &str) -> Desk {
@@ -161,4 +161,58 @@ fn a_replay_goes_on_live_as_a_new_recording() {
         desk.refused(&["replay", "run.dj", "--go-live", "-o", "end.dj"], 1).contains("the machine is off")
     );
     assert!(desk.refused(&["replay", "run.dj", "--go-live"], 2).contains("--output"));
+}
+
+/// Runs a search; gives the icount that it finds.
+fn bisect(desk: &Desk, arguments: &[&str]) -> u64 {
+    let found = desk.expect(&[&["bisect", "run.dj"], arguments].concat(), 0);
+    number_after(&found, "first at icount ")
+}
+
+#[test]
+fn bisect_finds_the_first_instruction_after_which_something_holds() {
+    let desk = with_run("bisect");
+    // What the teller has paid in, in the demo's guest: it only grows.
+    let teller = format!("[{:#x}]:8 >= 7", dejavm_tools::demo::guest::TELLER);
+    let found = bisect(&desk, &["--when", &teller, "--monotonic"]);
+    assert_eq!(bisect(&desk, &["--when", &teller, "--from", "1000"]), found);
+    let text = desk.expect(&["bisect", "run.dj", "--monotonic", "--when", &teller], 0);
+    assert!(text.contains("after") && text.contains("incq     0x208008"), "{text}");
+    // It does not stay: a scan finds the very first time.
+    let entered = bisect(&desk, &["--when", "rip == 0x200000"]);
+    assert_eq!(entered, 0);
+    let total = format!("[{:#x}]:8 == 3 && rip@0 != 0 && icount > 1000", dejavm_tools::demo::guest::TOTAL);
+    let third = bisect(&desk, &["--when", &total]);
+    assert!(place(&desk, "run.dj", third).contains(&format!("icount {third},")));
+    assert!(bisect(&desk, &["--when", &total, "--from", &(third + 1).to_string()]) == third + 1);
+}
+
+#[test]
+fn bisect_reads_the_console() {
+    let desk = with_run("bisect-console");
+    let found = bisect(&desk, &["--when", "console ~ /^ledger: open for b/"]);
+    let shown = desk.expect(&["replay", "run.dj", "--until", &found.to_string()], 0);
+    let before = desk.expect(&["replay", "run.dj", "--until", &(found - 1).to_string()], 0);
+    assert!(
+        shown.starts_with("ledger: open for b\n") || shown.starts_with("ledger: open for b\r"),
+        "{shown}"
+    );
+    assert!(
+        before.starts_with("ledger: open for \n") || before.starts_with("ledger: open for \r"),
+        "{before}"
+    );
+    // Only from there on is the rest looked for.
+    let later = bisect(&desk, &["--when", "console ~ /open for business/ && rax >= 0"]);
+    assert!(later > found);
+    desk.expect(&["bisect", "run.dj", "--when", "console ~ /no such line/"], 5);
+    desk.expect(&["bisect", "run.dj", "--when", "[0x208008]:8 > 1000000", "--monotonic"], 5);
+}
+
+#[test]
+fn a_wrong_expression_is_pointed_at() {
+    let desk = with_run("bisect-wrong");
+    let said = desk.refused(&["bisect", "run.dj", "--when", "[0x1000]:8 == foo"], 1);
+    assert!(said.contains("'foo' is no register") && said.contains("\n                ^"), "{said}");
+    let beyond = desk.refused(&["bisect", "run.dj", "--when", "1", "--to", "999999999999"], 1);
+    assert!(beyond.contains("beyond the end"), "{beyond}");
 }

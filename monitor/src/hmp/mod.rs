@@ -9,6 +9,7 @@ mod expression;
 mod memory_format;
 mod registers;
 
+pub(crate) use registers::value as register_value;
 pub use registers::{code_size, instruction_address, registers_text};
 
 use crate::control::Control;

@@ -4,7 +4,7 @@ use crate::journal::{CpuModel, StateDigest};
 use dejavm_core::boundary::{Inbound, Outbound, Position};
 use dejavm_core::cpu::model;
 use dejavm_core::machine::state_hash::StateHash;
-use dejavm_core::machine::{RunLimit, StopReason};
+use dejavm_core::machine::{Machine, RunLimit, StopReason};
 use dejavm_core::vcpu::Engine;
 
 /// What a session needs of a machine.
@@ -30,6 +30,34 @@ pub trait RunMachine {
     fn digest(&mut self) -> StateDigest;
 }
 
+/// On the calling thread.
+impl RunMachine for Machine {
+    fn position(&mut self) -> Position {
+        Machine::position(self)
+    }
+
+    fn run(&mut self, limit: &RunLimit) -> StopReason {
+        Machine::run(self, limit)
+    }
+
+    fn apply(&mut self, event: &Inbound) {
+        Machine::apply(self, event);
+    }
+
+    fn take_outbound(&mut self) -> Vec<Outbound> {
+        Machine::take_outbound(self)
+    }
+
+    fn serial_room(&mut self, port: u8) -> usize {
+        Machine::serial_room(self, port)
+    }
+
+    fn digest(&mut self) -> StateDigest {
+        StateDigest::from(self.state_hash())
+    }
+}
+
+/// On the vCPUs' threads.
 impl RunMachine for Engine {
     fn position(&mut self) -> Position {
         self.machine().position()

@@ -5,7 +5,7 @@ use super::start::machine_at_start;
 use super::{Divergence, Mismatch, Observer, STEP_ICOUNT, SessionError};
 use crate::journal::{ChunkEntry, End, EndReason, Ending, EventsChunk, Header, Reader, StateDigest};
 use dejavm_core::boundary::{Images, Position};
-use dejavm_core::machine::{RunLimit, StopReason};
+use dejavm_core::machine::{Machine, RunLimit, StopReason};
 use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
 use std::io::{Read, Seek};
@@ -73,6 +73,17 @@ impl<F: Read + Seek> ReplaySession<Engine, F> {
         let images = reader.read_images(given)?;
         let (header, start) = (reader.header().clone(), reader.read_start()?);
         let make = move || machine_at_start(&header, &images, start.as_ref()).map(Engine::new);
+        Self::with_machine(reader, Box::new(make))
+    }
+}
+
+impl<F: Read + Seek> ReplaySession<Machine, F> {
+    /// The same on the calling thread: for who goes by single instructions, or does several replays
+    /// at once.
+    pub fn open_here(mut reader: Reader<F>, given: Images) -> Result<Self, SessionError> {
+        let images = reader.read_images(given)?;
+        let (header, start) = (reader.header().clone(), reader.read_start()?);
+        let make = move || machine_at_start(&header, &images, start.as_ref());
         Self::with_machine(reader, Box::new(make))
     }
 }

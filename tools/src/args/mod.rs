@@ -11,7 +11,7 @@ mod size;
 
 pub use dump::DumpArgs;
 pub use machine::{IdlePolicy, MachineArgs, ObserveArgs};
-pub use recordings::{PackArgs, TrimArgs, UnpackArgs};
+pub use recordings::{BisectArgs, PackArgs, TrimArgs, UnpackArgs};
 pub use rtc::RtcBase;
 pub use serial::{MonitorSpec, SerialSpec};
 pub use size::MemorySize;
@@ -117,6 +117,9 @@ The new journal is complete in itself: it holds the images and the state of the 
 beginning, so that nothing before has to be run again. Instructions keep their numbers: what was
 at icount 9100000000 still is. The stretch is replayed on the way, and its state hashes compared.")]
     Trim(TrimArgs),
+    /// Find the first instruction after which something holds.
+    #[command(after_help = recordings::bisect_help())]
+    Bisect(BisectArgs),
     /// Record a guest with a planted race, replay the run that fails, find the moment.
     Demo(DemoArgs),
 }

@@ -63,3 +63,46 @@ pub struct TrimArgs {
     #[command(flatten)]
     pub images: ImageArgs,
 }
+
+/// `dejavm bisect`
+#[derive(Debug, Args)]
+pub struct BisectArgs {
+    /// The journal.
+    #[arg(value_name = "FILE")]
+    pub journal: PathBuf,
+    /// What to look for (see below).
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
+    pub when: String,
+    /// Once it holds it keeps holding: search by halves, which is fast.
+    #[arg(long)]
+    pub monotonic: bool,
+    /// Where to begin (default: where the journal does).
+    #[arg(long, value_name = "ICOUNT")]
+    pub from: Option<u64>,
+    /// Where to end (default: where the journal does).
+    #[arg(long, value_name = "ICOUNT")]
+    pub to: Option<u64>,
+    /// Where the images are, if not in the journal.
+    #[command(flatten)]
+    pub images: ImageArgs,
+}
+
+/// What stands below the options of `bisect`.
+pub(super) fn bisect_help() -> String {
+    format!(
+        "\
+Examples:
+  dejavm bisect boot.dj --when 'console ~ /Kernel panic/'
+  dejavm bisect boot.dj --when '[0xffffffff82a0c0d8]:4 != 0' --monotonic
+  dejavm bisect boot.dj --when 'rip == 0xffffffff81001000 && rdi == 0' --from 900000000
+
+Without --monotonic every instruction from --from to --to is looked at: bound them. What the console
+shows is found fast in any case, and a condition that demands it of the console ('... && ...') is
+looked for only from there on.
+
+{}
+
+The exit status is 5 if it holds nowhere.",
+        dejavm_monitor::condition::HELP
+    )
+}

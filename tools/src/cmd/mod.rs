@@ -1,5 +1,6 @@
 //! The commands, one file each, and what they share: from the command line to an exit status.
 
+mod bisect;
 mod demo;
 mod dump;
 mod events;
@@ -56,6 +57,7 @@ fn execute(command: Command) -> Result<Exit, Failure> {
         Command::Pack(args) => pack::pack(&args),
         Command::Unpack(args) => pack::unpack(&args),
         Command::Trim(args) => trim::execute(&args),
+        Command::Bisect(args) => bisect::execute(&args),
         Command::Demo(args) => demo::execute(&args),
     }
 }

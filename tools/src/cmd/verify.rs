@@ -9,6 +9,7 @@ use crate::output_file::folder_of;
 use crate::progress::Progress;
 use crate::say;
 use dejavm_core::boundary::Images;
+use dejavm_core::machine::Machine;
 use dejavm_replay::journal::{Ending, Header, ImageRecord, ImageRole, JournalError, Reader};
 use dejavm_replay::session::{ReplaySession, SessionError, Verdict};
 use std::fs::File;
@@ -68,6 +69,13 @@ pub fn open(journal: &Path, images: &ImageArgs) -> Result<FileReplay, Failure> {
     let reader = reader(journal)?;
     let given = given_images(journal, images, reader.header())?;
     ReplaySession::open(reader, given).map_err(|e| session_failure(journal, &e))
+}
+
+/// The same on the calling thread.
+pub fn open_here(journal: &Path, images: &ImageArgs) -> Result<ReplaySession<Machine, File>, Failure> {
+    let reader = reader(journal)?;
+    let given = given_images(journal, images, reader.header())?;
+    ReplaySession::open_here(reader, given).map_err(|e| session_failure(journal, &e))
 }
 
 /// The images that a journal only refers to: those `given`, or else files beside the journal that

@@ -18,6 +18,11 @@ pub fn place_text(machine: &Machine, instructions: usize) -> String {
     text
 }
 
+/// Where the next instruction of a vCPU is.
+pub fn instruction_address_of(machine: &Machine, vcpu: VcpuId) -> u64 {
+    machine.vcpus().get(vcpu).map_or(0, |cpu| instruction_address(&cpu.state))
+}
+
 /// A number of instructions from `address` on, a line each.
 pub fn disassembly_text(machine: &Machine, vcpu: VcpuId, mut address: u64, count: usize) -> String {
     let Some(cpu) = cpu_state(machine, vcpu) else { return String::new() };
