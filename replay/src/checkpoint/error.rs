@@ -21,6 +21,9 @@ pub enum CheckpointError {
     /// Its state.
     #[error("checkpoint: {0}")]
     State(#[from] StateError),
+    /// Its pages.
+    #[error("checkpoint: {0}")]
+    Store(#[from] super::store::StoreError),
     /// Something else of it.
     #[error("checkpoint is damaged: {0}")]
     Damaged(&'static str),

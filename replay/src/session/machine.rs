@@ -1,5 +1,6 @@
 //! The machine as the sessions see it.
 
+use crate::checkpoint::SaveMachine;
 use crate::journal::{CpuModel, StateDigest};
 use dejavm_core::boundary::{Inbound, Outbound, Position};
 use dejavm_core::cpu::model;
@@ -8,7 +9,7 @@ use dejavm_core::machine::{Machine, RunLimit, StopReason};
 use dejavm_core::vcpu::Engine;
 
 /// What a session needs of a machine.
-pub trait RunMachine {
+pub trait RunMachine: SaveMachine {
     /// Where it stands.
     fn position(&mut self) -> Position;
     /// Runs until the limit is reached or something else stops it.

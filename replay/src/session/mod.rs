@@ -7,11 +7,13 @@
 
 pub mod divergence;
 pub mod host;
+mod inputs;
 pub mod live;
 pub mod machine;
 pub mod record;
 pub mod replay;
 mod start;
+pub mod timeline;
 mod trim;
 
 pub use divergence::{Divergence, Mismatch};

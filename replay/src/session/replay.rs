@@ -1,8 +1,10 @@
 //! Running a journal again, and checking that it is the same run.
 
+use super::inputs::Inputs;
 use super::machine::{RunMachine, cpu_model};
 use super::start::machine_at_start;
-use super::{Divergence, Mismatch, Observer, STEP_ICOUNT, SessionError};
+use super::timeline::Travel;
+use super::{Divergence, Mismatch, Observer, SessionError};
 use crate::journal::{ChunkEntry, End, EndReason, Ending, EventsChunk, Header, Reader, StateDigest};
 use dejavm_core::boundary::{Images, Position};
 use dejavm_core::machine::{Machine, RunLimit, StopReason};
@@ -11,7 +13,7 @@ use dejavm_core::vcpu::Engine;
 use std::io::{Read, Seek};
 
 /// Makes the machine of a journal where its run begins.
-type Make<M> = Box<dyn FnMut() -> Result<M, SessionError> + Send>;
+pub(super) type Make<M> = Box<dyn FnMut() -> Result<M, SessionError> + Send>;
 
 /// Why a replay stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,28 +43,30 @@ pub struct Verdict {
 
 /// A journal and the machine that replays it.
 pub struct ReplaySession<M, F> {
-    reader: Reader<F>,
-    chunks: Vec<ChunkEntry>,
-    make: Make<M>,
-    machine: M,
-    cursor: Cursor,
+    pub(super) reader: Reader<F>,
+    pub(super) chunks: Vec<ChunkEntry>,
+    pub(super) make: Make<M>,
+    pub(super) machine: M,
+    pub(super) cursor: Cursor,
+    pub(super) travel: Travel,
 }
 
 /// How far a replay is in its journal.
 #[derive(Default)]
-struct Cursor {
-    next_chunk: usize,
-    chunk: Option<EventsChunk>,
-    next_event: usize,
-    last_good: Position,
-    end_checked: bool,
-    hashes: usize,
-    events: usize,
+pub(super) struct Cursor {
+    pub next_chunk: usize,
+    pub chunk: Option<EventsChunk>,
+    pub next_event: usize,
+    pub last_good: Position,
+    pub end_checked: bool,
+    pub hashes: usize,
+    /// How many inputs came in since the beginning.
+    pub events: usize,
 }
 
 impl Cursor {
     /// At the beginning of a journal.
-    fn at(first: Position) -> Self {
+    pub fn at(first: Position) -> Self {
         Self { last_good: first, ..Self::default() }
     }
 }
@@ -90,12 +94,14 @@ impl<F: Read + Seek> ReplaySession<Machine, F> {
 
 impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
     /// A replay on the machine that `make` makes of the journal's header and images.
-    pub fn with_machine(reader: Reader<F>, mut make: Make<M>) -> Result<Self, SessionError> {
+    pub fn with_machine(mut reader: Reader<F>, mut make: Make<M>) -> Result<Self, SessionError> {
         let mut machine = make()?;
         check_machine(reader.header(), &machine.digest())?;
-        let chunks = reader.events_chunks().copied().collect();
+        let chunks: Vec<ChunkEntry> = reader.events_chunks().copied().collect();
         let cursor = Cursor::at(reader.first());
-        Ok(Self { reader, chunks, make, machine, cursor })
+        let inputs = Inputs::read(&mut reader, &chunks)?;
+        let travel = Travel::new(&mut machine, inputs);
+        Ok(Self { reader, chunks, make, machine, cursor, travel })
     }
 
     /// Leaves the recording: the machine as it stands.
@@ -154,39 +160,18 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
         observer: &mut dyn Observer,
     ) -> Result<ReplayStop, SessionError> {
         let total = self.last().icount;
+        self.travel.first = None;
         loop {
             let stop = self.step(until)?;
             self.machine.take_outbound().into_iter().for_each(|event| observer.outbound(event));
-            if stop.is_some() {
-                return Ok(stop.unwrap_or(ReplayStop::Ended));
+            if let Some(stop) = stop {
+                return Ok(stop);
             }
+            self.checkpoint_if_due(observer);
             if !observer.progress(self.machine.position().icount, total) {
                 return Ok(ReplayStop::Interrupted);
             }
         }
-    }
-
-    /// Goes to an icount of the run: forward from here, or from the beginning if it lies behind.
-    pub fn seek(&mut self, icount: Icount, observer: &mut dyn Observer) -> Result<ReplayStop, SessionError> {
-        let last = self.last().icount;
-        if icount > last {
-            return Err(SessionError::BeyondEnd { icount, last });
-        }
-        let first = self.first().icount;
-        if icount < first {
-            return Err(SessionError::BeforeStart { icount, first });
-        }
-        if icount < self.machine.position().icount {
-            self.restart()?;
-        }
-        self.run_until(icount, observer)
-    }
-
-    /// Back to where the run begins.
-    pub fn restart(&mut self) -> Result<(), SessionError> {
-        self.machine = (self.make)()?;
-        self.cursor = Cursor::at(self.first());
-        Ok(())
     }
 
     /// Replays all of the journal from its beginning, comparing every hash. None if the observer
@@ -196,7 +181,10 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
             self.restart()?;
         }
         let end_of_time = Position { icount: Icount::MAX, now_ns: u64::MAX };
-        if self.run_to(end_of_time, observer)? != ReplayStop::Ended {
+        let spacing = self.travel.spacing.take();
+        let stop = self.run_to(end_of_time, observer);
+        self.travel.spacing = spacing;
+        if stop? != ReplayStop::Ended {
             return Ok(None);
         }
         let Cursor { hashes, events, .. } = self.cursor;
@@ -204,7 +192,7 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
     }
 
     /// Runs towards the next recorded position for a while; None: there is more to do.
-    fn step(&mut self, until: Position) -> Result<Option<ReplayStop>, SessionError> {
+    pub(super) fn step(&mut self, until: Position) -> Result<Option<ReplayStop>, SessionError> {
         let here = self.machine.position();
         if here >= until {
             return Ok(Some(ReplayStop::Reached));
@@ -213,7 +201,7 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
             self.check_end()?;
             return Ok(Some(ReplayStop::Ended));
         };
-        let pause = Position { icount: here.icount.saturating_add(STEP_ICOUNT), now_ns: 0 };
+        let pause = Position { icount: here.icount.saturating_add(self.step_icount()), now_ns: 0 };
         let goal = target.min(until).min(pause);
         let stop = self.machine.run(&RunLimit { until: goal, ..RunLimit::default() });
         let here = self.machine.position();

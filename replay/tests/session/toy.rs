@@ -2,6 +2,7 @@
 
 use dejavm_core::boundary::{Inbound, Outbound, Position, ResetCause};
 use dejavm_core::machine::{RunLimit, StopReason};
+use dejavm_replay::checkpoint::{SaveMachine, StateError};
 use dejavm_replay::journal::StateDigest;
 use dejavm_replay::session::RunMachine;
 
@@ -88,6 +89,63 @@ impl Toy {
         let kicked = self.at.icount.is_multiple_of(self.kick_every) && self.kicked_at != self.at.icount;
         self.kicked_at = self.at.icount;
         kicked
+    }
+}
+
+/// A machine without RAM.
+impl SaveMachine for Toy {
+    fn ram_pages(&mut self) -> u32 {
+        0
+    }
+
+    fn page(&mut self, _number: u32) -> &[u8] {
+        &[]
+    }
+
+    fn pages_not_zero(&mut self) -> Vec<u32> {
+        Vec::new()
+    }
+
+    fn unsaved_pages(&mut self) -> usize {
+        0
+    }
+
+    fn take_unsaved_pages(&mut self) -> Vec<u32> {
+        Vec::new()
+    }
+
+    fn save_state(&mut self) -> Vec<u8> {
+        assert!(self.out.is_empty(), "what came out would be lost");
+        let deadline = self.deadline.map_or([0, 0], |ns| [1, ns]);
+        let off = u64::from(self.off.is_some());
+        [
+            self.at.icount,
+            self.at.now_ns,
+            self.cpu,
+            self.device,
+            deadline[0],
+            deadline[1],
+            self.reset.into(),
+            off,
+        ]
+        .into_iter()
+        .flat_map(u64::to_le_bytes)
+        .collect()
+    }
+
+    fn load_pages(&mut self, _pages: &mut dyn Iterator<Item = (u32, &[u8])>) {}
+
+    fn load_state(&mut self, state: &[u8]) -> Result<(), StateError> {
+        let words: Vec<u64> = state.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+        let [icount, now_ns, cpu, device, timer, ns, reset, off] = words[..] else {
+            return Err(StateError::Encoding("another length".to_owned()));
+        };
+        self.at = Position { icount, now_ns };
+        (self.cpu, self.device, self.deadline) = (cpu, device, (timer == 1).then_some(ns));
+        (self.reset, self.off) = (reset == 1, (off == 1).then_some(StopReason::PowerOff));
+        self.kicked_at = 0;
+        self.out.clear();
+        Ok(())
     }
 }
 

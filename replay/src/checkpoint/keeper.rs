@@ -1,0 +1,138 @@
+//! The thread that takes in checkpoints: it hashes, compresses and writes while the run goes on.
+//!
+//! Memory: at most one checkpoint waits and one is worked on; each is the pages written since the
+//! one before, so no more than two times the guest's RAM, and in practice a few MiB.
+
+use super::entry::{Head, PageMap};
+use super::store::{Inserted, Store};
+use super::tracker::UNKNOWN;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+/// A checkpoint as it was copied from the machine.
+pub(super) struct Capture {
+    pub head: Head,
+    /// The pages written since the last one.
+    pub numbers: Vec<u32>,
+    /// Their bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What is known of the RAM of the machine.
+pub(super) struct Known {
+    /// The content of each page.
+    pub map: Arc<PageMap>,
+    /// The checkpoint that it is equal to.
+    pub serial: u32,
+    /// Pages that could not be kept: the next checkpoint must have them.
+    pub lost: Vec<u32>,
+}
+
+impl Known {
+    fn lose(&mut self, pages: Vec<u32>) {
+        let map = Arc::make_mut(&mut self.map);
+        pages.iter().for_each(|&page| map[page as usize] = UNKNOWN);
+        self.lost.extend(pages);
+    }
+}
+
+enum Order {
+    Keep(Capture),
+    Tell(Sender<()>),
+}
+
+/// Takes in the checkpoints of one machine.
+pub(super) struct Keeper {
+    store: Arc<Store>,
+    known: Arc<Mutex<Known>>,
+    thread: Option<(Sender<Order>, JoinHandle<()>)>,
+}
+
+impl Keeper {
+    pub fn new(store: Arc<Store>) -> Self {
+        let known = Known { map: Arc::new(store.origin_map().clone()), serial: 0, lost: Vec::new() };
+        Self { store, known: Arc::new(Mutex::new(known)), thread: None }
+    }
+
+    pub fn ready(&self) -> bool {
+        self.thread.as_ref().is_none_or(|(sender, _)| !sender.is_full())
+    }
+
+    pub fn known(&self) -> MutexGuard<'_, Known> {
+        lock(&self.known)
+    }
+
+    /// Takes in a checkpoint, in a while.
+    pub fn keep(&mut self, capture: Capture) {
+        let (sender, _) = self.thread.get_or_insert_with(|| {
+            let (sender, orders) = bounded(1);
+            let worker = Worker { store: self.store.clone(), known: self.known.clone() };
+            let thread = std::thread::Builder::new().name("checkpoints".to_owned());
+            (sender, thread.spawn(move || worker.serve(&orders)).expect("the host starts a thread"))
+        });
+        sender.send(Order::Keep(capture)).expect("the thread ends after its sender");
+    }
+
+    /// Waits until all is taken in.
+    pub fn settle(&self) {
+        let Some((sender, _)) = &self.thread else { return };
+        let (tell, told) = bounded(1);
+        sender.send(Order::Tell(tell)).expect("the thread ends after its sender");
+        told.recv().expect("the thread answers");
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Some((sender, thread)) = self.thread.take() {
+            drop(sender);
+            // If it panicked, that was told on stderr; the run does not depend on it.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    store: Arc<Store>,
+    known: Arc<Mutex<Known>>,
+}
+
+impl Worker {
+    fn serve(&self, orders: &Receiver<Order>) {
+        for order in orders {
+            match order {
+                Order::Keep(capture) => self.keep(&capture),
+                // Who asked may have gone.
+                Order::Tell(tell) => drop(tell.send(())),
+            }
+        }
+    }
+
+    fn keep(&self, capture: &Capture) {
+        let kept = if self.store.is_closed() { Ok(None) } else { self.try_keep(capture).map(Some) };
+        if let Ok(Some(())) = kept {
+            return;
+        }
+        if let Err(error) = kept {
+            self.store.close(&error);
+        }
+        lock(&self.known).lose(capture.numbers.clone());
+    }
+
+    fn try_keep(&self, capture: &Capture) -> Result<(), super::StoreError> {
+        let mut changes = self.store.add_pages(&capture.numbers, &capture.bytes)?;
+        let mut known = lock(&self.known);
+        let map = Arc::make_mut(&mut known.map);
+        changes.retain(|&(page, id)| std::mem::replace(&mut map[page as usize], id) != id);
+        match self.store.insert(capture.head.clone(), &known.map, known.serial, changes)? {
+            Inserted::As(serial) => known.serial = serial,
+            Inserted::Lacks(pages) => known.lose(pages),
+        }
+        Ok(())
+    }
+}
+
+fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

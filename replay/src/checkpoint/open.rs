@@ -1,0 +1,102 @@
+//! The side file of a journal: finding out whether what is there is of this run, taking it in, and
+//! writing on.
+
+use super::entry::Head;
+use super::entry::Manifest;
+use super::machine::PAGE_BYTES;
+use super::pages::{Body, GROUP_PAGES};
+use super::side_file::{Frame, FrameKind, SideFile, scan};
+use super::store::{Store, StoreError};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the checkpoints of the journal at `path` are kept: `F.djc` beside `F.dj`.
+pub fn side_path(journal: &Path) -> PathBuf {
+    match journal.extension() {
+        Some(extension) if extension == "dj" => journal.with_extension("djc"),
+        _ => {
+            let mut name = journal.as_os_str().to_owned();
+            name.push(".djc");
+            name.into()
+        }
+    }
+}
+
+impl Store {
+    /// Begins a new side file at `path` for the run that `binding` identifies; what is there is
+    /// overwritten.
+    ///
+    /// # Errors
+    /// If the host refuses; checkpoints stay in memory then.
+    pub fn create_side_file(&self, path: &Path, binding: &[u8; 16]) -> Result<(), StoreError> {
+        let side = SideFile::create(path, binding)?;
+        self.lock().side = Some(side);
+        Ok(())
+    }
+
+    /// Takes in the checkpoints that the side file at `path` holds of the run that `binding`
+    /// identifies, as far as `belongs` agrees.
+    ///
+    /// # Errors
+    /// If there is none (an I/O error of the kind `NotFound`) or it is of no use.
+    pub fn load_side_file(
+        &self,
+        path: &Path,
+        binding: &[u8; 16],
+        belongs: impl FnMut(&Head) -> bool,
+    ) -> Result<usize, StoreError> {
+        let file = Arc::new(File::open(path)?);
+        let (frames, _) = scan(&file)?;
+        let (first, frames) = frames.split_first().ok_or(StoreError::Damaged("it is empty"))?;
+        let found = first.read(FrameKind::Binding, |bytes, at| file.read_exact_at(bytes, at))?;
+        if found != binding {
+            return Err(StoreError::Stale("it is of another run or another dejavm"));
+        }
+        for frame in frames {
+            // What is good before the damage stays.
+            if let Err(error) = self.load_frame(&file, frame) {
+                tracing::warn!(path = %path.display(), %error, "checkpoint file: the rest is ignored");
+                break;
+            }
+        }
+        self.retain(belongs);
+        Ok(self.summary().count)
+    }
+
+    /// Goes on writing to the side file at `path`, which [`Self::load_side_file`] took in.
+    /// False if another process writes to it or it is read-only: new checkpoints stay in memory.
+    pub fn resume_side_file(&self, path: &Path, binding: &[u8; 16]) -> bool {
+        let end = File::open(path).map_err(StoreError::from).and_then(|file| scan(&file)).map(|(_, end)| end);
+        let side = end.ok().and_then(|end| SideFile::resume(path, binding, end));
+        let resumed = side.is_some();
+        self.lock().side = side;
+        resumed
+    }
+
+    fn load_frame(&self, file: &Arc<File>, frame: &Frame) -> Result<(), StoreError> {
+        match frame.kind {
+            FrameKind::Binding => Err(StoreError::Damaged("a second beginning")),
+            FrameKind::Pages => {
+                let count = frame.raw_len as usize / PAGE_BYTES;
+                if count == 0 || count > GROUP_PAGES || count * PAGE_BYTES != frame.raw_len as usize {
+                    return Err(StoreError::Damaged("a group of pages of no possible length"));
+                }
+                self.lock().pages.add(frame.tag, count as u32, Body::File(file.clone(), *frame))
+            }
+            FrameKind::Checkpoint => {
+                let raw = frame.read(FrameKind::Checkpoint, |bytes, at| file.read_exact_at(bytes, at))?;
+                self.load_entry(decode(&raw)?)
+            }
+        }
+    }
+}
+
+fn decode(raw: &[u8]) -> Result<Manifest, StoreError> {
+    let config = bincode::config::standard().with_limit::<{ super::side_file::MAX_MANIFEST_BYTES }>();
+    match bincode::serde::decode_from_slice(raw, config) {
+        Ok((manifest, used)) if used == raw.len() => Ok(manifest),
+        _ => Err(StoreError::Damaged("a checkpoint that does not decode")),
+    }
+}

@@ -1,0 +1,31 @@
+//! How far apart checkpoints are.
+
+use dejavm_core::types::Icount;
+
+/// When the next checkpoint is due. It follows from the run alone, so that the same run gets the
+/// same ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spacing {
+    /// They are at least so far apart.
+    pub least_icount: Icount,
+    /// They are no farther apart than this, whatever they cost.
+    pub most_icount: Icount,
+    /// Between the two, one is taken when so many instructions ran for each page to be saved.
+    pub icount_per_page: Icount,
+}
+
+impl Default for Spacing {
+    /// An interpreter runs some 2^23 instructions in 40 ms, and copies a page in the time of some
+    /// 200: that is 3 % at most.
+    fn default() -> Self {
+        Self { least_icount: 1 << 23, most_icount: 1 << 26, icount_per_page: 1 << 13 }
+    }
+}
+
+impl Spacing {
+    /// Whether one is due, `since` instructions after the last, with so many pages to be saved.
+    pub fn is_due(&self, since: Icount, unsaved_pages: usize) -> bool {
+        since >= self.most_icount
+            || (since >= self.least_icount && since / self.icount_per_page >= unsaved_pages as u64)
+    }
+}

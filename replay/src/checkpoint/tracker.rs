@@ -1,0 +1,174 @@
+//! What the RAM of one machine holds, so that a checkpoint saves, and a restore writes, only what
+//! differs.
+
+use super::CheckpointError;
+use super::entry::Head;
+use super::keeper::{Capture, Keeper};
+use super::machine::{PAGE_BYTES, SaveMachine};
+use super::pages::{Fetch, PageId, ZERO};
+use super::store::{Store, StoreError, Target};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A content that is not known: it differs from every other.
+pub(super) const UNKNOWN: PageId = PageId::MAX;
+
+/// Fewer groups than this are read on the calling thread.
+const WORTH_THREADS: usize = 64;
+
+/// Pages with their bytes: what a near checkpoint has besides a stored one.
+pub type Aside = BTreeMap<u32, Arc<[u8]>>;
+
+/// Follows one machine.
+pub struct Tracker {
+    store: Arc<Store>,
+    /// Knows the machine's RAM as of the last checkpoint or restore, but for `aside`.
+    keeper: Keeper,
+    /// The pages that were saved since for near checkpoints.
+    aside: Aside,
+}
+
+impl Tracker {
+    /// For a machine that stands at the origin of the run, nothing of it unsaved.
+    pub fn new(store: Arc<Store>) -> Self {
+        let keeper = Keeper::new(store.clone());
+        Self { store, keeper, aside: Aside::new() }
+    }
+
+    /// The checkpoints.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Whether a checkpoint would be kept, and without waiting for those before.
+    pub fn ready(&self) -> bool {
+        self.keeper.ready() && !self.store.is_closed()
+    }
+
+    /// Waits until the checkpoints that were taken are kept.
+    pub fn settle(&self) {
+        self.keeper.settle();
+    }
+
+    /// Takes a checkpoint of `machine`; `head.state` is filled in here. All but copying what was
+    /// written since the last one is done by another thread.
+    pub fn take<M: SaveMachine>(&mut self, machine: &mut M, head: Head) {
+        let written = machine.take_unsaved_pages();
+        let aside = std::mem::take(&mut self.aside);
+        let lost = std::mem::take(&mut self.keeper.known().lost);
+        let mut numbers = written;
+        if !aside.is_empty() || !lost.is_empty() {
+            numbers.extend(aside.into_keys().chain(lost));
+            numbers.sort_unstable();
+            numbers.dedup();
+        }
+        let mut bytes = Vec::with_capacity(numbers.len() * PAGE_BYTES);
+        for &number in &numbers {
+            bytes.extend_from_slice(machine.page(number));
+        }
+        let head = Head { state: machine.save_state().into(), ..head };
+        self.keeper.keep(Capture { head, numbers, bytes });
+    }
+
+    /// A checkpoint that is not kept with the others: for places near by that are wanted again
+    /// soon.
+    pub fn take_near<M: SaveMachine>(&mut self, machine: &mut M, head: Head) -> Target {
+        self.keeper.settle();
+        for number in machine.take_unsaved_pages() {
+            self.aside.insert(number, machine.page(number).into());
+        }
+        let head = Head { state: machine.save_state().into(), ..head };
+        let known = self.keeper.known();
+        Target { head, serial: known.serial, map: known.map.clone(), aside: self.aside.clone() }
+    }
+
+    /// Puts `machine` where `target` was taken.
+    ///
+    /// # Errors
+    /// If the checkpoint is damaged. The machine is then in no state to go on from: another must
+    /// be restored, or it must be made anew.
+    pub fn restore<M: SaveMachine>(
+        &mut self,
+        machine: &mut M,
+        target: &Target,
+    ) -> Result<(), CheckpointError> {
+        self.keeper.settle();
+        let here = std::mem::take(&mut self.aside);
+        let written = machine.take_unsaved_pages();
+        let mut known = self.keeper.known();
+        let pairs = known.map.iter().zip(target.map.iter()).enumerate();
+        let differing = pairs.filter(|(_, (a, b))| a != b).map(|(page, _)| page as u32);
+        let mut pages: Vec<u32> = differing.chain(written.iter().copied()).collect();
+        pages.extend(here.keys().chain(target.aside.keys()));
+        pages.sort_unstable();
+        pages.dedup();
+        pages.retain(|page| match (here.get(page), target.aside.get(page)) {
+            (Some(a), Some(b)) if Arc::ptr_eq(a, b) => written.binary_search(page).is_ok(),
+            _ => true,
+        });
+        let map = Arc::make_mut(&mut known.map);
+        pages.iter().for_each(|&page| map[page as usize] = UNKNOWN);
+        self.load(machine, &pages, target)?;
+        machine.load_state(&target.head.state)?;
+        machine.take_unsaved_pages();
+        (known.map, known.serial) = (target.map.clone(), target.serial);
+        known.lost.clear();
+        drop(known);
+        self.aside = target.aside.clone();
+        Ok(())
+    }
+
+    fn load<M: SaveMachine>(
+        &self,
+        machine: &mut M,
+        pages: &[u32],
+        target: &Target,
+    ) -> Result<(), StoreError> {
+        let mut stored = Vec::new();
+        for &page in pages {
+            let id = target.map[page as usize];
+            if let Some(bytes) = target.aside.get(&page) {
+                machine.load_pages(&mut std::iter::once((page, &bytes[..])));
+            } else if id == ZERO {
+                machine.load_pages(&mut std::iter::once((page, &[0; PAGE_BYTES][..])));
+            } else if let Some(bytes) = self.store.origin_page(id) {
+                machine.load_pages(&mut std::iter::once((page, bytes)));
+            } else {
+                stored.push((page, id));
+            }
+        }
+        let fetches = self.store.locate(&stored)?;
+        let found: usize = fetches.iter().map(Fetch::len).sum();
+        if found != stored.len() {
+            return Err(StoreError::Damaged("a page of the origin that is not kept"));
+        }
+        read_groups(&fetches, |fetch, raw| {
+            machine.load_pages(&mut fetch.pages(raw).map(|(page, _, bytes)| (page, bytes)));
+        })
+    }
+}
+
+/// Reads groups of pages, on several threads if there are many.
+fn read_groups(fetches: &[Fetch], mut take: impl FnMut(&Fetch, &[u8])) -> Result<(), StoreError> {
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(8));
+    if fetches.len() < WORTH_THREADS || threads == 1 {
+        return fetches.iter().try_for_each(|fetch| fetch.read().map(|raw| take(fetch, &raw)));
+    }
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (sender, receiver) = crossbeam_channel::bounded(threads * 4);
+        for _ in 0..threads {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                while let Some(fetch) = fetches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if sender.send((fetch, fetch.read())).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        receiver.iter().try_for_each(|(fetch, raw)| raw.map(|raw| take(fetch, &raw)))
+    })
+}

@@ -1,0 +1,38 @@
+//! Going to any place of a recorded run, forward and back: restore the nearest checkpoint before it,
+//! and run on from there.
+
+mod near;
+mod seek;
+
+use super::RunMachine;
+use super::inputs::Inputs;
+use crate::checkpoint::{DEFAULT_BUDGET_BYTES, SaveMachine, Spacing, Store, Tracker};
+use dejavm_core::boundary::Position;
+use near::Near;
+use std::sync::Arc;
+
+/// What a replay has for going back and forth.
+pub(super) struct Travel {
+    pub tracker: Tracker,
+    pub inputs: Arc<Inputs>,
+    /// Where checkpoints are taken, if they are.
+    pub spacing: Option<Spacing>,
+    pub near: Near,
+    /// The machine stands where a seek to its icount leads: at the first position of that icount.
+    pub first: Option<Position>,
+}
+
+impl Travel {
+    /// For a machine at the origin of its run.
+    pub fn new<M: RunMachine + SaveMachine>(machine: &mut M, inputs: Inputs) -> Self {
+        let at = machine.position();
+        let store = Store::new(machine, at, DEFAULT_BUDGET_BYTES, true);
+        Self {
+            tracker: Tracker::new(Arc::new(store)),
+            inputs: Arc::new(inputs),
+            spacing: Some(Spacing::default()),
+            near: Near::default(),
+            first: None,
+        }
+    }
+}

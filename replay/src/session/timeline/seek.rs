@@ -1,0 +1,154 @@
+//! Taking checkpoints on the way, and going to a place by them.
+
+use super::near::Near;
+use crate::checkpoint::{Head, Spacing, Store, Target, Tracker};
+use crate::session::replay::{Cursor, ReplaySession, ReplayStop};
+use crate::session::{Observer, RunMachine, STEP_ICOUNT, SessionError};
+use dejavm_core::boundary::Position;
+use dejavm_core::machine::RunLimit;
+use dejavm_core::types::Icount;
+use std::io::{Read, Seek};
+use std::sync::Arc;
+
+/// To save fewer instructions than this no checkpoint ahead is restored.
+const WORTH_RESTORING_ICOUNT: Icount = 1 << 20;
+
+impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
+    /// The checkpoints of the run.
+    pub fn checkpoints(&self) -> &Arc<Store> {
+        self.travel.tracker.store()
+    }
+
+    /// Where checkpoints are taken from now on; None: nowhere.
+    pub fn set_spacing(&mut self, spacing: Option<Spacing>) {
+        self.travel.spacing = spacing;
+    }
+
+    /// Goes to the first position with this icount, before the input there: by the nearest
+    /// checkpoint before it, or from here.
+    ///
+    /// # Errors
+    /// If the journal ends before, or the replay diverges.
+    pub fn seek(&mut self, icount: Icount, observer: &mut dyn Observer) -> Result<ReplayStop, SessionError> {
+        let last = self.last().icount;
+        if icount > last {
+            return Err(SessionError::BeyondEnd { icount, last });
+        }
+        let first = self.first().icount;
+        if icount < first {
+            return Err(SessionError::BeforeStart { icount, first });
+        }
+        let here = self.machine.position();
+        if here.icount == icount && self.travel.first == Some(here) {
+            return Ok(ReplayStop::Reached);
+        }
+        self.approach(icount)?;
+        let stop = self.run_near(icount, observer)?;
+        if stop == ReplayStop::Reached {
+            self.travel.first = Some(self.machine.position());
+        }
+        Ok(stop)
+    }
+
+    /// Back to where the run begins.
+    pub fn restart(&mut self) -> Result<(), SessionError> {
+        let origin = self.checkpoints().origin();
+        self.restore(&origin)
+    }
+
+    /// Goes to a checkpoint before `icount`, unless it is as well to run on from here.
+    fn approach(&mut self, icount: Icount) -> Result<(), SessionError> {
+        loop {
+            let here = self.machine.position().icount;
+            let stored = self.checkpoints().position_before(icount).icount;
+            let near = self.travel.near.last_before(icount).map(|target| target.head.at.icount);
+            let best = near.unwrap_or(0).max(stored);
+            if here < icount && best < here.saturating_add(WORTH_RESTORING_ICOUNT) {
+                return Ok(());
+            }
+            let near = self.travel.near.last_before(icount).filter(|target| target.head.at.icount > stored);
+            let target = near.cloned().unwrap_or_else(|| self.checkpoints().last_before(icount));
+            if self.try_restore(&target)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Runs to `icount`, and takes near checkpoints shortly before it.
+    fn run_near(&mut self, icount: Icount, observer: &mut dyn Observer) -> Result<ReplayStop, SessionError> {
+        while let Some(stop) = Near::next_stop(self.machine.position().icount, icount) {
+            match self.run_until(stop, observer)? {
+                ReplayStop::Reached => {
+                    let head = self.head();
+                    let target = self.travel.tracker.take_near(&mut self.machine, head);
+                    self.travel.near.add(target);
+                }
+                other => return Ok(other),
+            }
+        }
+        self.run_until(icount, observer)
+    }
+
+    /// Puts the machine where `target` was taken, or at least at the origin.
+    pub(super) fn restore(&mut self, target: &Target) -> Result<(), SessionError> {
+        if !self.try_restore(target)? {
+            let origin = self.checkpoints().origin();
+            self.try_restore(&origin)?;
+        }
+        Ok(())
+    }
+
+    /// False if the checkpoint is damaged; then it is dropped, and the machine is at the origin.
+    fn try_restore(&mut self, target: &Target) -> Result<bool, SessionError> {
+        self.travel.first = None;
+        let Head { at, events, .. } = target.head;
+        let Err(error) = self.travel.tracker.restore(&mut self.machine, target) else {
+            self.machine.take_outbound();
+            assert_eq!(self.machine.position(), at, "a restored machine stands where it was saved");
+            let (next_chunk, next_event) = self.travel.inputs.place(&self.chunks, at, events);
+            let last_good = self.chunks.get(next_chunk).map_or(at, |chunk| chunk.first);
+            let events = events as usize;
+            self.cursor = Cursor { next_chunk, next_event, last_good, events, ..Cursor::default() };
+            return Ok(true);
+        };
+        tracing::warn!(icount = at.icount, %error, "a checkpoint is of no use and is dropped");
+        self.travel.near.drop_at(at.icount);
+        self.checkpoints().drop_damaged(target);
+        self.machine = (self.make)()?;
+        self.machine.take_unsaved_pages();
+        self.travel.tracker = Tracker::new(self.checkpoints().clone());
+        self.cursor = Cursor::at(self.first());
+        Ok(false)
+    }
+
+    /// How far to run before looking at the outside, and at whether a checkpoint is due.
+    pub(in crate::session) fn step_icount(&self) -> Icount {
+        let spacing = self.travel.spacing.map_or(STEP_ICOUNT, |spacing| spacing.least_icount.max(1));
+        spacing.min(STEP_ICOUNT)
+    }
+
+    /// Takes a checkpoint here, if it is time.
+    pub(in crate::session) fn checkpoint_if_due(&mut self, observer: &mut dyn Observer) {
+        let Some(spacing) = self.travel.spacing else { return };
+        let here = self.machine.position().icount;
+        let (before, after) = self.checkpoints().around(here);
+        let crowded = after.is_some_and(|after| after - here < spacing.least_icount / 2);
+        let due = !crowded && spacing.is_due(here - before, self.machine.unsaved_pages());
+        if !due || !self.travel.tracker.ready() {
+            return;
+        }
+        let until = self.machine.position();
+        self.machine.run(&RunLimit { until, ..RunLimit::default() });
+        self.machine.take_outbound().into_iter().for_each(|event| observer.outbound(event));
+        let head = self.head();
+        self.travel.tracker.take(&mut self.machine, head);
+    }
+
+    /// What a checkpoint here is, but for the state.
+    fn head(&mut self) -> Head {
+        let at: Position = self.machine.position();
+        let events = self.cursor.events as u64;
+        let inputs = self.travel.inputs.hash(events).expect("a replay takes in what the journal has");
+        Head { at, events, inputs, state: Vec::new().into() }
+    }
+}
