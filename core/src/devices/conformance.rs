@@ -6,6 +6,7 @@
 
 use super::acpi_pm::AcpiPm;
 use super::apic_message::{ApicMessage, DeliveryMode, Destination};
+use super::fw_cfg::FwCfg;
 use super::hpet::Hpet;
 use super::i8042::I8042;
 use super::ioapic::IoApic;
@@ -16,7 +17,8 @@ use super::pit_8254::Pit8254;
 use super::rtc_cmos::RtcCmos;
 use super::system_ports::SystemPorts;
 use super::uart_16550::Uart16550;
-use crate::types::{Entropy, VirtualNs};
+use crate::mem::Memory;
+use crate::types::{Entropy, Gpa, VirtualNs};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 
@@ -412,6 +414,40 @@ impl Chip for PciHost {
     fn change(&mut self) {
         self.set_address(0x8000_0004);
     }
+}
+
+impl Chip for FwCfg {
+    fn drive(&mut self, _now: VirtualNs, random: u64) -> u64 {
+        match byte(random, 0) % 4 {
+            0 => {
+                self.select([0, 1, 0x19, 0x20][usize::from(byte(random, 1) & 3)]);
+                u64::from(self.read_data())
+            }
+            1 => u64::from(self.read_data()),
+            2 => {
+                self.write_dma_address(u16::from(byte(random, 1) & 7), byte(random, 2) & 1);
+                u64::from(self.dma_pending())
+            }
+            _ => {
+                // At 0, writes of 16 bytes to the file; elsewhere, reads of one byte.
+                let mut mem = Memory::new(1 << 16).expect("a little RAM");
+                mem.write_bytes(Gpa(0), &[0, 0x20, 0, 0x18, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0]);
+                mem.write_bytes(Gpa(2), &[byte(random, 1) & 0x10 | 8]);
+                mem.write_bytes(Gpa(0x100), &[0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 0]);
+                self.run_dma(&mut mem);
+                u64::from(mem.read_phys::<u8>(Gpa(0x200)).unwrap_or(0))
+            }
+        }
+    }
+
+    fn change(&mut self) {
+        self.select(0x20);
+    }
+}
+
+#[test]
+fn fw_cfg() {
+    check(FwCfg::default());
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod acpi_pm;
 pub mod apic_message;
 #[cfg(test)]
 mod conformance;
+pub mod fw_cfg;
 pub mod hpet;
 pub mod i8042;
 pub mod ioapic;

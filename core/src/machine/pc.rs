@@ -20,6 +20,7 @@ use crate::cpu::decode_cache::DecodeCache;
 use crate::cpu::state::Shadow;
 use crate::cpu::stops::Stops;
 use crate::cpu::{Activity, Clock, CpuState, Entropy, Env, Vcpu, system};
+use crate::devices::fw_cfg::VmcoreinfoNote;
 use crate::mem::Memory;
 use crate::types::{Gpa, MAX_VCPUS, VcpuId, VirtualNs};
 use iced_x86::Code;
@@ -179,6 +180,11 @@ impl Machine {
         &self.mem
     }
 
+    /// Where the guest says that its VMCOREINFO note lies.
+    pub fn vmcoreinfo(&self) -> Option<VmcoreinfoNote> {
+        self.board.vmcoreinfo()
+    }
+
     /// Puts a vCPU into a saved state. Between runs only, and no part of a recording: nothing
     /// of it is journalled.
     pub fn load_vcpu(&mut self, id: VcpuId, state: CpuState) {
@@ -264,6 +270,7 @@ impl Machine {
             if let Some(reason) = self.take_request(limit) {
                 return Prepared::Stop(reason);
             }
+            self.board.run_dma(&mut self.mem);
             let now = self.clock.now_ns();
             if self.board.next_deadline().is_some_and(|d| d <= now) {
                 self.board.advance(now);

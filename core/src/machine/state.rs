@@ -14,7 +14,7 @@ use thiserror::Error;
 
 /// Goes up whenever the encoding of [`MachineState`] changes: a field, its type, or its place. (What
 /// a state means changes with the CPU model's version.)
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// All that decides how a machine goes on, given its configuration and images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

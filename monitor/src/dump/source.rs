@@ -82,7 +82,7 @@ impl<'a> MachineSource<'a> {
             memory,
             ram: ram.into_iter().filter(|r| r.start < r.end).collect(),
             vcpus: machine.vcpus().iter().map(|cpu| cpu.state.clone()).collect(),
-            announced: None,
+            announced: machine.vmcoreinfo().map(|n| Announced { gpa: n.gpa.0, bytes: n.bytes }),
             unix_time_s: machine.config().rtc_start_unix_s.saturating_add(seconds),
         }
     }

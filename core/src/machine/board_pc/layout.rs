@@ -29,6 +29,13 @@ pub const DEBUG_CONSOLE_PORT: u16 = 0xE9;
 /// The debug-exit port (four ports wide).
 pub const DEBUG_EXIT_PORT: u16 = 0xF4;
 
+/// The firmware configuration device: selector (16 bits), data one port on, DMA address.
+pub const FW_CFG_BASE: u16 = 0x510;
+/// Where its DMA address is, eight ports wide.
+pub const FW_CFG_DMA: u16 = FW_CFG_BASE + 4;
+/// How many ports it has.
+pub const FW_CFG_PORTS: u8 = 12;
+
 /// The timer's line at the 8259; at the I/O APIC it is [`TIMER_GSI`].
 pub const TIMER_IRQ: u8 = 0;
 /// The keyboard's line.

@@ -15,6 +15,7 @@ mod tests;
 
 use crate::boundary::{Inbound, MachineConfig, Outbound, ResetCause};
 use crate::devices::acpi_pm::AcpiPm;
+use crate::devices::fw_cfg::{FwCfg, VmcoreinfoNote};
 use crate::devices::hpet::Hpet;
 use crate::devices::i8042::I8042;
 use crate::devices::ioapic::IoApic;
@@ -27,6 +28,7 @@ use crate::devices::rtc_cmos::RtcCmos;
 use crate::devices::system_ports::SystemPorts;
 use crate::devices::uart_16550::Uart16550;
 use crate::machine::virtual_time::LAST_NS;
+use crate::mem::Memory;
 use crate::types::{VcpuId, VirtualNs};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +43,7 @@ pub struct BoardState {
     acpi_pm: AcpiPm,
     system: SystemPorts,
     pci: PciHost,
+    fw_cfg: FwCfg,
     pic: PicPair,
     ioapic: IoApic,
     lapics: Vec<Lapic>,
@@ -69,6 +72,7 @@ impl BoardState {
             acpi_pm: AcpiPm::new(now),
             system: SystemPorts::default(),
             pci: PciHost::default(),
+            fw_cfg: FwCfg::default(),
             pic,
             ioapic: IoApic::default(),
             lapics,
@@ -233,6 +237,18 @@ impl Board {
     /// How many bytes UART `port` takes without losing one.
     pub fn serial_room(&self, port: usize) -> usize {
         self.state.uarts.get(port).map_or(0, Uart16550::room)
+    }
+
+    /// Lets chips that have asked for it have the memory.
+    pub fn run_dma(&mut self, mem: &mut Memory) {
+        if self.state.fw_cfg.dma_pending() {
+            self.state.fw_cfg.run_dma(mem);
+        }
+    }
+
+    /// Where the guest says that its VMCOREINFO note lies.
+    pub fn vmcoreinfo(&self) -> Option<VmcoreinfoNote> {
+        self.state.fw_cfg.vmcoreinfo()
     }
 
     /// Takes what left the machine since the last call.

@@ -16,6 +16,7 @@ impl Board {
             acpi_pm,
             system,
             pci,
+            fw_cfg,
             pic,
             ioapic,
             lapics,
@@ -31,6 +32,7 @@ impl Board {
             ("hpet".to_owned(), hash_of(hpet)),
             ("i8042".to_owned(), hash_of(i8042)),
             ("pci_host".to_owned(), hash_of(pci)),
+            ("fw_cfg".to_owned(), hash_of(fw_cfg)),
             ("system_ports".to_owned(), hash_of(&(system, isa_lines, hpet_pins))),
         ];
         parts.extend(uarts.iter().enumerate().map(|(n, uart)| (format!("uart_16550.{n}"), hash_of(uart))));

@@ -1,7 +1,9 @@
 //! The port side of the address decoder. Chips are a byte wide: a wider access reaches
 //! successive ports. A port that nobody answers reads as all ones.
 
-use super::layout::{DEBUG_CONSOLE_PORT, DEBUG_EXIT_PORT, PM_BASE, RESET_PORT, UART_PORTS};
+use super::layout::{
+    DEBUG_CONSOLE_PORT, DEBUG_EXIT_PORT, FW_CFG_BASE, FW_CFG_DMA, PM_BASE, RESET_PORT, UART_PORTS,
+};
 use super::{Board, MachineRequest};
 use crate::boundary::{Outbound, ResetCause};
 use crate::devices::acpi_pm;
@@ -14,6 +16,8 @@ const CONSOLE_ID: u8 = 0xE9;
 const CONFIG_ADDRESS: u16 = 0xCF8;
 const CONFIG_DATA: u16 = 0xCFC;
 const CONFIG_DATA_LAST: u16 = 0xCFF;
+const FW_CFG_DATA: u16 = FW_CFG_BASE + 1;
+const FW_CFG_DMA_LAST: u16 = FW_CFG_DMA + 7;
 const PM_LAST: u16 = PM_BASE + acpi_pm::BLOCK_BYTES - 1;
 
 /// The UART that answers at a port, and the register.
@@ -37,6 +41,10 @@ impl Board {
     pub(super) fn write_ports(&mut self, now: VirtualNs, port: u16, size: u8, value: u32) {
         if (port, size) == (CONFIG_ADDRESS, 4) {
             self.state.pci.set_address(value);
+            return;
+        }
+        if (port, size) == (FW_CFG_BASE, 2) {
+            self.state.fw_cfg.select(value as u16);
             return;
         }
         if port == DEBUG_EXIT_PORT {
@@ -64,6 +72,8 @@ impl Board {
             0x92 => s.system.read_92(),
             DEBUG_CONSOLE_PORT => CONSOLE_ID,
             0x4D0 | 0x4D1 => s.pic.read_elcr(usize::from(port & 1)),
+            FW_CFG_DATA => s.fw_cfg.read_data(),
+            FW_CFG_DMA..=FW_CFG_DMA_LAST => s.fw_cfg.read_dma_address(port - FW_CFG_DMA),
             PM_BASE..=PM_LAST => s.acpi_pm.read(now, port - PM_BASE),
             RESET_PORT => s.system.read_cf9(),
             CONFIG_DATA..=CONFIG_DATA_LAST => s.pci.read_data(port - CONFIG_DATA),
@@ -100,6 +110,7 @@ impl Board {
             }
             DEBUG_CONSOLE_PORT => self.outbound.push(Outbound::DebugConsole(value)),
             0x4D0 | 0x4D1 => s.pic.write_elcr(usize::from(port & 1), value),
+            FW_CFG_DMA..=FW_CFG_DMA_LAST => s.fw_cfg.write_dma_address(port - FW_CFG_DMA, value),
             PM_BASE..=PM_LAST => {
                 if s.acpi_pm.write(now, port - PM_BASE, value) {
                     self.request(MachineRequest::PowerOff);
