@@ -2,8 +2,8 @@
 
 use dejavm_core::types::Icount;
 
-/// When the next checkpoint is due. It follows from the run alone, so that the same run gets the
-/// same ones.
+/// When the next checkpoint is due. It follows from the run; where the host cannot keep up, fewer
+/// are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spacing {
     /// They are at least so far apart.

@@ -30,8 +30,8 @@ impl InputsHash {
 pub struct Inputs {
     /// After each number of inputs, their hash; the first is that of none.
     hashes: Vec<u128>,
-    /// Where each came in.
-    positions: Vec<Position>,
+    /// They, and where each came in.
+    events: Vec<(Position, Inbound)>,
     /// For each events chunk, how many came in before it.
     before_chunk: Vec<u64>,
 }
@@ -43,10 +43,10 @@ impl Inputs {
         let mut sum = InputsHash::default();
         for chunk in chunks {
             inputs.before_chunk.push(sum.count);
-            for (at, event) in &reader.read_events(chunk)?.events {
-                sum.add(*at, event);
+            for (at, event) in reader.read_events(chunk)?.events {
+                sum.add(at, &event);
                 inputs.hashes.push(sum.hash);
-                inputs.positions.push(*at);
+                inputs.events.push((at, event));
             }
         }
         Ok(inputs)
@@ -57,23 +57,23 @@ impl Inputs {
         self.hashes.get(usize::try_from(count).ok()?).copied()
     }
 
-    /// Where they came in.
-    pub fn positions(&self) -> &[Position] {
-        &self.positions
+    /// They, and where each came in.
+    pub fn events(&self) -> &[(Position, Inbound)] {
+        &self.events
     }
 
     /// Whether the machine can stand at `at` after `count` inputs with the hash `hash`.
     pub fn agree(&self, at: Position, count: u64, hash: u128) -> bool {
-        let position = |n: u64| usize::try_from(n).ok().and_then(|n| self.positions.get(n));
+        let position = |n: u64| usize::try_from(n).ok().and_then(|n| self.events.get(n)).map(|(at, _)| *at);
         self.hash(count) == Some(hash)
-            && (count == 0 || position(count - 1).is_some_and(|last| *last <= at))
-            && position(count).is_none_or(|next| *next >= at)
+            && (count == 0 || position(count - 1).is_some_and(|last| last <= at))
+            && position(count).is_none_or(|next| next >= at)
     }
 
     /// The chunk, and how many of its events are over, at `at` after `count` inputs.
     pub fn place(&self, chunks: &[ChunkEntry], at: Position, count: u64) -> (usize, usize) {
         let within = |k: usize| {
-            let end = self.before_chunk.get(k + 1).copied().unwrap_or(self.positions.len() as u64);
+            let end = self.before_chunk.get(k + 1).copied().unwrap_or(self.events.len() as u64);
             at <= chunks[k].last && count <= end
         };
         let chunk = (0..chunks.len()).find(|&k| within(k)).unwrap_or(chunks.len());

@@ -2,7 +2,7 @@
 
 use crate::checkpoint::SaveMachine;
 use crate::journal::{CpuModel, StateDigest};
-use dejavm_core::boundary::{Inbound, Outbound, Position};
+use dejavm_core::boundary::{Inbound, Outbound, Position, StopHits, StopPoints};
 use dejavm_core::cpu::model;
 use dejavm_core::machine::state_hash::StateHash;
 use dejavm_core::machine::{Machine, RunLimit, StopReason};
@@ -29,6 +29,10 @@ pub trait RunMachine: SaveMachine {
     fn serial_room(&mut self, port: u8) -> usize;
     /// The hash of its state.
     fn digest(&mut self) -> StateDigest;
+    /// Sets all stop points; those set before are gone.
+    fn set_stop_points(&mut self, points: &StopPoints);
+    /// What they saw since the last call.
+    fn take_stop_hits(&mut self) -> StopHits;
 }
 
 /// On the calling thread.
@@ -55,6 +59,14 @@ impl RunMachine for Machine {
 
     fn digest(&mut self) -> StateDigest {
         StateDigest::from(self.state_hash())
+    }
+
+    fn set_stop_points(&mut self, points: &StopPoints) {
+        Machine::set_stop_points(self, points);
+    }
+
+    fn take_stop_hits(&mut self) -> StopHits {
+        Machine::take_stop_hits(self)
     }
 }
 
@@ -90,6 +102,14 @@ impl RunMachine for Engine {
 
     fn digest(&mut self) -> StateDigest {
         StateDigest::from(self.machine().state_hash())
+    }
+
+    fn set_stop_points(&mut self, points: &StopPoints) {
+        self.machine().set_stop_points(points);
+    }
+
+    fn take_stop_hits(&mut self) -> StopHits {
+        self.machine().take_stop_hits()
     }
 }
 

@@ -48,7 +48,7 @@ pub struct ReplaySession<M, F> {
     pub(super) make: Make<M>,
     pub(super) machine: M,
     pub(super) cursor: Cursor,
-    pub(super) travel: Travel,
+    pub(super) travel: Travel<M>,
 }
 
 /// How far a replay is in its journal.

@@ -1,6 +1,6 @@
 //! A machine in a few lines: a function of its inputs and their positions.
 
-use dejavm_core::boundary::{Inbound, Outbound, Position, ResetCause};
+use dejavm_core::boundary::{Inbound, Outbound, Position, ResetCause, StopHits, StopPoints};
 use dejavm_core::machine::{RunLimit, StopReason};
 use dejavm_replay::checkpoint::{SaveMachine, StateError};
 use dejavm_replay::journal::StateDigest;
@@ -204,5 +204,11 @@ impl RunMachine for Toy {
         let parts: Vec<_> = parts.into_iter().map(|(name, v)| (name.to_owned(), u128::from(v))).collect();
         let combined = parts.iter().fold(0u64, |all, (_, v)| Self::mix(all, *v as u64));
         StateDigest { combined: combined.into(), parts }
+    }
+
+    fn set_stop_points(&mut self, _points: &StopPoints) {}
+
+    fn take_stop_hits(&mut self) -> StopHits {
+        StopHits::default()
     }
 }

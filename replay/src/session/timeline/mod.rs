@@ -2,17 +2,22 @@
 //! and run on from there.
 
 mod near;
+mod search;
 mod seek;
+mod worker;
+
+pub use search::{Found, Search};
 
 use super::RunMachine;
 use super::inputs::Inputs;
-use crate::checkpoint::{DEFAULT_BUDGET_BYTES, SaveMachine, Spacing, Store, Tracker};
+use crate::checkpoint::{DEFAULT_BUDGET_BYTES, Spacing, Store, Tracker};
 use dejavm_core::boundary::Position;
 use near::Near;
 use std::sync::Arc;
+use worker::Worker;
 
 /// What a replay has for going back and forth.
-pub(super) struct Travel {
+pub(super) struct Travel<M> {
     pub tracker: Tracker,
     pub inputs: Arc<Inputs>,
     /// Where checkpoints are taken, if they are.
@@ -20,11 +25,13 @@ pub(super) struct Travel {
     pub near: Near,
     /// The machine stands where a seek to its icount leads: at the first position of that icount.
     pub first: Option<Position>,
+    /// Further machines, for searches on several threads.
+    pub workers: Vec<Worker<M>>,
 }
 
-impl Travel {
+impl<M: RunMachine> Travel<M> {
     /// For a machine at the origin of its run.
-    pub fn new<M: RunMachine + SaveMachine>(machine: &mut M, inputs: Inputs) -> Self {
+    pub fn new(machine: &mut M, inputs: Inputs) -> Self {
         let at = machine.position();
         let store = Store::new(machine, at, DEFAULT_BUDGET_BYTES, true);
         Self {
@@ -33,6 +40,7 @@ impl Travel {
             spacing: Some(Spacing::default()),
             near: Near::default(),
             first: None,
+            workers: Vec::new(),
         }
     }
 }
