@@ -12,6 +12,8 @@ mod notes;
 mod paging;
 pub mod source;
 pub mod vmcoreinfo;
+mod win_context;
+pub mod win_dmp;
 
 pub use job::{Jobs, State, Status};
 pub use source::{Announced, MachineSource, Snapshot, Source};
@@ -85,9 +87,6 @@ pub enum DumpError {
     /// The tables cannot be walked.
     #[error("dump: the guest's page tables refer to each other without end")]
     PageTables,
-    /// Not yet.
-    #[error("this format is not available")]
-    Unavailable,
     /// One at a time.
     #[error("There is a dump in process, please wait.")]
     Busy,
@@ -134,7 +133,7 @@ fn write_to(
     match request.format {
         Format::Elf => elf::write(source, &ram, request.paging, &mut file, progress)?,
         Format::Kdump { compression, raw } => kdump::write(source, compression, raw, &mut file, progress)?,
-        Format::Windows => return Err(DumpError::Unavailable),
+        Format::Windows => win_dmp::write(source, &mut file, progress)?,
     }
     file.commit()
 }

@@ -51,6 +51,24 @@ pub fn mappings(source: &dyn Source, ram: &[Range<u64>]) -> Result<Vec<Mapping>,
     Ok(merge(cut))
 }
 
+/// Where the tables of four levels at `directory` map an address to, if they do.
+pub fn translate(source: &dyn Source, directory: u64, virt: u64) -> Option<u64> {
+    let mut table = directory & FRAME;
+    for level in (0..4).rev() {
+        let shift = 12 + 9 * level;
+        let entry = source.read_u64(table + ((virt >> shift) & 511) * 8)?;
+        if entry & PRESENT == 0 {
+            return None;
+        }
+        if level == 0 || (level < 3 && entry & LARGE != 0) {
+            let span = (1u64 << shift) - 1;
+            return Some((entry & FRAME & !span) | (virt & span));
+        }
+        table = entry & FRAME;
+    }
+    None
+}
+
 /// How a vCPU translates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Mode {
@@ -229,6 +247,8 @@ mod tests {
             })
             .collect();
         assert_eq!(mappings(&fake, &ram).unwrap(), expected);
+        let found = [0x1123, high + 0x20_0001, 0x3000, 0x40_0000].map(|virt| translate(&fake, 0x1000, virt));
+        assert_eq!(found, [Some(0x5123), Some(0x80_0001), Some(0xFEE0_0000), None]);
         // The same tables once more, by another vCPU.
         let mut other = fake.vcpus[0].clone();
         other.cr3 = 0x7000;
