@@ -1,7 +1,7 @@
 //! What the program says about itself, on stderr, with a filter that the monitor can change.
 
 use crate::error::Failure;
-use dejavm_monitor::hmp::LogControl;
+use dejavm_monitor::services::LogControl;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;

@@ -1,6 +1,6 @@
 //! Running and standing still.
 
-use super::ControlError;
+use super::{ControlError, RunEvent};
 
 /// Whether the machine runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub trait Execution {
     /// # Errors
     /// If the run ends before.
     fn step(&mut self, count: u64) -> Result<(), ControlError>;
+    /// What has happened to the run since the last call, in order.
+    fn take_events(&mut self) -> Vec<RunEvent>;
     /// Ends the run and the program, in order.
     fn quit(&mut self);
 }

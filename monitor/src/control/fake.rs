@@ -1,13 +1,17 @@
 //! A run that goes nowhere: what the monitor's tests talk to.
 
-use super::{ControlError, Door, Execution, Inspect, Mode, RunState, Timeline};
+use super::{ControlError, Door, Execution, Inspect, Mode, RunEvent, RunState, Timeline};
 use dejavm_core::boundary::{Images, Inbound, MachineConfig, Position};
 use dejavm_core::cpu::CpuState;
 use dejavm_core::machine::Machine;
 use dejavm_core::types::{Gpa, Icount};
+use std::collections::BTreeSet;
 
 /// RAM from address 0 up to here is there.
 pub(crate) const RAM_BYTES: u64 = 8 << 20;
+
+/// Where its recording ends.
+pub(crate) const LAST_ICOUNT: Icount = 1_000_000;
 
 /// Remembers what it was told. Its machine is one with vCPUs as after a reset.
 pub(crate) struct Fake {
@@ -16,6 +20,8 @@ pub(crate) struct Fake {
     pub icount: Icount,
     pub machine: Machine,
     pub told: Vec<String>,
+    pub breaks: BTreeSet<Icount>,
+    pub events: Vec<RunEvent>,
 }
 
 impl Fake {
@@ -30,7 +36,15 @@ impl Fake {
         for id in 0..vcpus as usize {
             machine.load_vcpu(id, CpuState::reset(id));
         }
-        Self { state: RunState::Paused, mode, icount: 50, machine, told: Vec::new() }
+        Self {
+            state: RunState::Paused,
+            mode,
+            icount: 50,
+            machine,
+            told: Vec::new(),
+            breaks: BTreeSet::new(),
+            events: Vec::new(),
+        }
     }
 
     pub fn replay() -> Self {
@@ -85,6 +99,9 @@ impl Execution for Fake {
         self.icount += count;
         Ok(())
     }
+    fn take_events(&mut self) -> Vec<RunEvent> {
+        std::mem::take(&mut self.events)
+    }
     fn quit(&mut self) {
         self.told.push("quit".into());
     }
@@ -105,13 +122,37 @@ impl Timeline for Fake {
         self.told.push(format!("go live {path}"));
         Ok(())
     }
+    fn begin_seek(&mut self, icount: Icount) -> Result<(), ControlError> {
+        self.seek(icount)
+    }
+    fn last_icount(&self) -> Option<Icount> {
+        matches!(self.mode, Mode::Replay { .. }).then_some(LAST_ICOUNT)
+    }
     fn set_break(&mut self, icount: Icount) -> Result<(), ControlError> {
-        self.told.push(format!("break {icount}"));
+        if !matches!(self.mode, Mode::Replay { .. }) {
+            return Err(ControlError::NotNow("setting the breakpoint is allowed only in play mode".into()));
+        }
+        if icount < self.icount {
+            return Err(ControlError::NotNow("cannot set breakpoint at the instruction in the past".into()));
+        }
+        self.breaks.insert(icount);
         Ok(())
     }
-    fn delete_break(&mut self) -> Result<(), ControlError> {
-        self.told.push("delete_break".into());
+    fn delete_break(&mut self, icount: Option<Icount>) -> Result<(), ControlError> {
+        if !matches!(self.mode, Mode::Replay { .. }) {
+            return Err(ControlError::NotNow("replay breakpoints are allowed only in play mode".into()));
+        }
+        match icount {
+            None => self.breaks.clear(),
+            Some(icount) if self.breaks.remove(&icount) => {}
+            Some(icount) => {
+                return Err(ControlError::NotNow(format!("there is no replay breakpoint at {icount}")));
+            }
+        }
         Ok(())
+    }
+    fn breaks(&self) -> Vec<Icount> {
+        self.breaks.iter().copied().collect()
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod door;
 mod error;
+mod event;
 mod execution;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -15,6 +16,7 @@ mod timeline;
 
 pub use door::Door;
 pub use error::ControlError;
+pub use event::{Arrival, RunEvent};
 pub use execution::{Execution, RunState};
 pub use inspect::Inspect;
 pub use timeline::{Mode, Timeline};

@@ -29,16 +29,26 @@ pub trait Timeline {
     /// # Errors
     /// If the run is not a replay, or the recording is shorter.
     fn seek(&mut self, icount: Icount) -> Result<(), ControlError>;
-    /// Stops the run when it comes to `icount`.
+    /// Sets out for the position before the instruction with this count. The machine runs until
+    /// it arrives, and [`super::RunEvent::Arrived`] tells when.
+    ///
+    /// # Errors
+    /// If the run is not a replay, or the recording is shorter.
+    fn begin_seek(&mut self, icount: Icount) -> Result<(), ControlError>;
+    /// The last icount that the recording knows; `None` if the run is not a replay.
+    fn last_icount(&self) -> Option<Icount>;
+    /// Stops the run each time it comes to `icount`.
     ///
     /// # Errors
     /// If the run is not a replay, or is past it.
     fn set_break(&mut self, icount: Icount) -> Result<(), ControlError>;
-    /// Removes what [`Self::set_break`] set.
+    /// Removes what [`Self::set_break`] set: at `icount`, or all.
     ///
     /// # Errors
-    /// If the run is not a replay.
-    fn delete_break(&mut self) -> Result<(), ControlError>;
+    /// If the run is not a replay, or there is none at `icount`.
+    fn delete_break(&mut self, icount: Option<Icount>) -> Result<(), ControlError>;
+    /// Where the run will stop, in ascending order.
+    fn breaks(&self) -> Vec<Icount>;
     /// Leaves the recording where it stands and goes on as a new one, into a journal at `path`.
     ///
     /// # Errors

@@ -13,36 +13,16 @@ pub(crate) use registers::value as register_value;
 pub use registers::{code_size, instruction_address, registers_text};
 
 use crate::control::Control;
+use crate::services::Services;
 use arguments::Arguments;
-use commands::{Command, Outcome};
+use commands::{Command, CommandError, Outcome};
 use dejavm_core::types::VcpuId;
-use dejavm_trace::event::Registry;
 use memory_format::FormatLetter;
-use std::sync::Arc;
+use serde_json::Value;
+use std::rc::Rc;
 
 /// What stands before a command.
 pub const PROMPT: &str = "(dejavm) ";
-
-/// Changes what the program logs about itself.
-pub trait LogControl: Send {
-    /// Takes a filter in the syntax of `tracing-subscriber` (`info`, `dejavm_core=debug`), or `off`.
-    ///
-    /// # Errors
-    /// What is wrong with the filter.
-    fn set_filter(&self, filter: &str) -> Result<(), String>;
-    /// The filter now.
-    fn filter(&self) -> String;
-}
-
-/// What commands reach besides the run.
-pub struct Services {
-    /// The trace events.
-    pub trace: Arc<Registry>,
-    /// The program's log.
-    pub log: Box<dyn LogControl>,
-    /// Dumps of guest memory.
-    pub dumps: crate::dump::Jobs,
-}
 
 /// What a monitor remembers between commands.
 #[derive(Clone, Debug)]
@@ -58,22 +38,38 @@ pub(crate) struct Settings {
 /// What a command works with.
 pub(crate) struct Context<'a> {
     pub control: &'a mut dyn Control,
-    pub services: &'a Services,
+    pub services: &'a Rc<Services>,
     pub settings: &'a mut Settings,
     /// What it prints.
     pub out: String,
 }
 
+impl Context<'_> {
+    /// Carries out the command for programs that this one is a face of.
+    pub fn qmp(&mut self, command: &str, arguments: Value) -> Result<Value, CommandError> {
+        let Value::Object(arguments) = arguments else { unreachable!("arguments are an object") };
+        let result = crate::qmp::execute(command, &arguments, self.control, self.services);
+        result.map_err(|error| CommandError::Refused(error.desc))
+    }
+}
+
 /// A monitor: takes command lines, gives text.
 pub struct Hmp {
-    services: Services,
+    services: Rc<Services>,
     settings: Settings,
 }
 
 impl Hmp {
     /// A monitor that has not been asked anything yet.
-    pub fn new(services: Services) -> Self {
+    pub fn new(services: Rc<Services>) -> Self {
         Self { services, settings: Settings { vcpu: 0, format: FormatLetter::Hex, size: 4 } }
+    }
+
+    /// The same, with another vCPU as the one that commands are about.
+    pub fn on_vcpu(services: Rc<Services>, vcpu: VcpuId) -> Self {
+        let mut hmp = Self::new(services);
+        hmp.settings.vcpu = vcpu;
+        hmp
     }
 
     /// What greets the user.

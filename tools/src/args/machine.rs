@@ -1,6 +1,6 @@
 //! The options that describe the machine, for `run` and `record`.
 
-use super::{MemorySize, MonitorSpec, RtcBase, SerialSpec};
+use super::{MemorySize, RtcBase, SerialSpec};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -35,9 +35,6 @@ pub struct MachineArgs {
     /// null or none.
     #[arg(long, value_name = "WHERE")]
     pub serial: Vec<SerialSpec>,
-    /// Start with the monitor on this terminal (stdio), or without one (none).
-    #[arg(long, value_name = "WHERE")]
-    pub monitor: Option<MonitorSpec>,
     /// Accepted for QEMU's sake: there are no graphics, the console is always here.
     #[arg(long)]
     pub nographic: bool,

@@ -3,6 +3,7 @@
 
 mod dump;
 mod machine;
+mod monitor;
 pub mod qemu_spelling;
 mod recordings;
 mod rtc;
@@ -11,9 +12,10 @@ mod size;
 
 pub use dump::DumpArgs;
 pub use machine::{IdlePolicy, MachineArgs, ObserveArgs};
+pub use monitor::{MonitorArgs, MonitorPlaces, MonitorSpec, TerminalMonitor};
 pub use recordings::{BisectArgs, PackArgs, TrimArgs, UnpackArgs};
 pub use rtc::RtcBase;
-pub use serial::{MonitorSpec, SerialSpec};
+pub use serial::SerialSpec;
 pub use size::MemorySize;
 
 use clap::{Args, Parser, Subcommand};
@@ -75,6 +77,7 @@ Examples:
   dejavm replay boot.dj --seek 1000000         stand before instruction 1000000, open the monitor
   dejavm replay boot.dj --until 1000000        the console up to there, then the registers
   dejavm replay boot.dj --seek 1000000 </dev/null   registers and disassembly, then exit
+  dejavm replay boot.dj -S -qmp unix:q.sock,server=on,wait=off    under the control of a program
   dejavm replay boot.dj --seek 1000000 --go-live -o branch.dj   go on from there, with other input
 
 --go-live leaves the recording: from that place on the machine takes input again, and what happens
@@ -130,6 +133,9 @@ pub struct RunArgs {
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// Where monitors are.
+    #[command(flatten)]
+    pub monitors: MonitorArgs,
     /// What is watched.
     #[command(flatten)]
     pub observe: ObserveArgs,
@@ -154,6 +160,9 @@ pub struct RecordArgs {
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// Where monitors are.
+    #[command(flatten)]
+    pub monitors: MonitorArgs,
     /// What is watched.
     #[command(flatten)]
     pub observe: ObserveArgs,
@@ -198,9 +207,9 @@ pub struct ReplayArgs {
     /// Where the serial ports go: stdio, mon:stdio, file:PATH, null or none.
     #[arg(long, value_name = "WHERE")]
     pub serial: Vec<SerialSpec>,
-    /// Start in the monitor on this terminal.
-    #[arg(long, value_name = "WHERE")]
-    pub monitor: Option<MonitorSpec>,
+    /// Where monitors are.
+    #[command(flatten)]
+    pub monitors: MonitorArgs,
     /// Where the images are, if not in the journal.
     #[command(flatten)]
     pub images: ImageArgs,

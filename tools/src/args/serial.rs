@@ -1,4 +1,4 @@
-//! Where serial ports and the monitor go.
+//! Where serial ports go.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -33,29 +33,18 @@ impl FromStr for SerialSpec {
 }
 
 impl SerialSpec {
+    /// What QEMU calls it.
+    pub fn filename(&self) -> String {
+        match self {
+            Self::Stdio => "stdio".into(),
+            Self::MuxStdio => "mux".into(),
+            Self::File(_) => "file".into(),
+            Self::Null => "null".into(),
+        }
+    }
+
     /// Whether it takes this terminal.
     pub fn is_stdio(&self) -> bool {
         matches!(self, Self::Stdio | Self::MuxStdio)
-    }
-}
-
-/// Where the monitor is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MonitorSpec {
-    /// On this terminal, from the start.
-    Stdio,
-    /// Nowhere.
-    None,
-}
-
-impl FromStr for MonitorSpec {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "stdio" | "mon:stdio" => Ok(Self::Stdio),
-            "none" | "null" => Ok(Self::None),
-            _ => Err("the monitor is at stdio or none".into()),
-        }
     }
 }

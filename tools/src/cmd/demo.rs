@@ -4,7 +4,7 @@ use super::machine;
 use super::verify::{reader, session_failure};
 use crate::args::DemoArgs;
 use crate::console::look;
-use crate::console::replay::{FileReplay, seek};
+use crate::console::replay::{FileReplay, Patience, seek};
 use crate::demo::guest::{self, Guest};
 use crate::demo::hunt::{self, Access, Event, Moment};
 use crate::error::Failure;
@@ -250,7 +250,7 @@ fn show(session: &mut FileReplay, journal: &Path, moment: &Moment) -> Result<(),
          payment made in between is gone; the audit found out much later. The place, one instruction\n\
          before the store:"
     );
-    seek(session, moment.store_icount, None).map_err(|e| session_failure(journal, &e))?;
+    seek(session, moment.store_icount, Patience::Endless).map_err(|e| session_failure(journal, &e))?;
     let text = look::place_text(session.machine().machine(), 3);
     let (registers, rest) = text.split_at(text.find("ES =").unwrap_or(0));
     let code = rest.rfind("\n\n").map_or("", |at| &rest[at + 1..]);

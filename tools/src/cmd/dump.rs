@@ -2,7 +2,7 @@
 
 use super::verify::{open, session_failure};
 use crate::args::DumpArgs;
-use crate::console::replay::seek;
+use crate::console::replay::{Patience, seek};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::progress::Progress;
@@ -18,7 +18,7 @@ pub fn execute(args: &DumpArgs) -> Result<Exit, Failure> {
     let at = args.at.unwrap_or(session.last().icount);
     // Before the replay, which may take long.
     request.check(&MachineSource::new(session.machine().machine())).map_err(|e| failure(&e))?;
-    match seek(&mut session, at, None) {
+    match seek(&mut session, at, Patience::Endless) {
         Ok(_) => {}
         Err(SessionError::Divergence(divergence)) => {
             eprintln!("dejavm: {}: {divergence}", args.journal.display());

@@ -33,7 +33,7 @@ pub fn execute(mut session: FileReplay, mut desk: Desk, branch: Branch) -> Resul
     let name = path.display().to_string();
     desk.console.print(&format!("\nlive from icount {at} on, recording into {name}\n"));
     let mode = Mode::Record { file: name };
-    let reason = live::drive(&mut session, &mut desk.console, &mut desk.hmp, &mode)?;
+    let reason = live::drive(&mut session, &mut desk.console, &mut desk.monitors, &mode, false)?;
     let (mut engine, _) = session.finish().map_err(|e| failed(&path, &e))?;
     drop(desk);
     report_unimplemented(engine.machine());

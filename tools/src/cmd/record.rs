@@ -20,7 +20,8 @@ pub fn execute(args: &RecordArgs) -> Result<Exit, Failure> {
     let out = create(&args.output, args.force)?;
     let mut desk = Desk::open(&DeskOptions {
         serial: &args.machine.serial,
-        monitor: args.machine.monitor,
+        monitors: &args.monitors,
+        terminal: None,
         observe: &args.observe,
         interactive: true,
     })?;
@@ -38,7 +39,8 @@ pub fn execute(args: &RecordArgs) -> Result<Exit, Failure> {
     let mut session = RecordSession::start(engine, &config, &images, out, &options, live_options)
         .map_err(|e| failed(&args.output, &e))?;
     let mode = Mode::Record { file: args.output.display().to_string() };
-    let reason = live::drive(&mut session, &mut desk.console, &mut desk.hmp, &mode)?;
+    let reason =
+        live::drive(&mut session, &mut desk.console, &mut desk.monitors, &mode, args.monitors.stopped)?;
     let (mut engine, _) = session.finish().map_err(|e| failed(&args.output, &e))?;
     drop(desk);
     report_unimplemented(engine.machine());

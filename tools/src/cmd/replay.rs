@@ -3,9 +3,9 @@
 use super::go_live;
 use super::setup::{Desk, DeskOptions, report_unimplemented};
 use super::verify::{open, session_failure};
-use crate::args::{MonitorSpec, ReplayArgs, SerialSpec};
+use crate::args::{ReplayArgs, TerminalMonitor};
 use crate::console::look;
-use crate::console::replay::{Ended, drive, seek};
+use crate::console::replay::{Ended, Patience, drive, seek};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::hostio::terminal;
@@ -23,27 +23,25 @@ pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
         Some(path) if args.go_live => Some(go_live::branch(path, args.force)?),
         _ => None,
     };
-    let monitor = match args.monitor {
-        None if args.seek.is_some()
-            && args.until.is_none()
-            && branch.is_none()
-            && terminal::stdin_is_terminal() =>
-        {
-            Some(MonitorSpec::Stdio)
-        }
+    let places = args.monitors.places().map_err(Failure::new)?;
+    let to_be_looked_at = args.seek.is_some() && args.until.is_none() && branch.is_none();
+    let terminal = (to_be_looked_at && terminal::stdin_is_terminal()).then_some(TerminalMonitor::Hmp);
+    let given = match places.terminal {
+        TerminalMonitor::Console => terminal.unwrap_or(TerminalMonitor::Console),
         given => given,
     };
-    let with_monitor = monitor == Some(MonitorSpec::Stdio);
-    let serial: &[SerialSpec] = if args.serial.is_empty() { &[SerialSpec::MuxStdio] } else { &args.serial };
+    let with_monitor =
+        matches!(given, TerminalMonitor::Hmp | TerminalMonitor::Qmp) || !places.sockets.is_empty();
     let mut desk = Desk::open(&DeskOptions {
-        serial,
-        monitor,
+        serial: &args.serial,
+        monitors: &args.monitors,
+        terminal,
         observe: &args.observe,
-        interactive: with_monitor || branch.is_some() || terminal::stdin_is_terminal(),
+        interactive: given == TerminalMonitor::Hmp || branch.is_some() || terminal::stdin_is_terminal(),
     })?;
     let place = if branch.is_some() { args.seek.or(Some(session.last().icount)) } else { args.seek };
     if let Some(icount) = place {
-        match seek(&mut session, icount, Some(&mut desk.console)) {
+        match seek(&mut session, icount, Patience::UntilQuit(&mut desk.console)) {
             Ok(ReplayStop::Interrupted) => return Ok(Exit::Success),
             Ok(ReplayStop::Reached | ReplayStop::Ended | ReplayStop::StopPoint) => {}
             Err(error) => return ended_badly(desk, &args.journal, error),
@@ -52,12 +50,14 @@ pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
     if let Some(branch) = branch {
         return go_live::execute(session, desk, branch);
     }
-    let only_a_place = args.seek.is_some() && args.until.is_none() && !with_monitor;
+    let only_a_place = to_be_looked_at && !with_monitor;
     let ended = if only_a_place {
         Ended::AtLimit
     } else {
         let file = args.journal.display().to_string();
-        match drive(&mut session, &mut desk.console, &mut desk.hmp, &file, args.until) {
+        // A place that was asked for is left only when a monitor says so.
+        let stopped = args.monitors.stopped || to_be_looked_at;
+        match drive(&mut session, &mut desk.console, &mut desk.monitors, &file, args.until, stopped) {
             Ok(Ended::GoLive(branch)) => return go_live::execute(session, desk, branch),
             Ok(ended) => ended,
             Err(error) => return ended_badly(desk, &args.journal, error),

@@ -15,7 +15,8 @@ pub fn execute(args: &RunArgs) -> Result<Exit, Failure> {
     let engine = machine::engine(&config, &machine::images(&args.machine)?)?;
     let mut desk = Desk::open(&DeskOptions {
         serial: &args.machine.serial,
-        monitor: args.machine.monitor,
+        monitors: &args.monitors,
+        terminal: None,
         observe: &args.observe,
         interactive: true,
     })?;
@@ -25,7 +26,8 @@ pub fn execute(args: &RunArgs) -> Result<Exit, Failure> {
         until_icount: args.until,
     };
     let mut session = LiveSession::new(engine, options);
-    let reason = live::drive(&mut session, &mut desk.console, &mut desk.hmp, &Mode::Live)?;
+    let reason =
+        live::drive(&mut session, &mut desk.console, &mut desk.monitors, &Mode::Live, args.monitors.stopped)?;
     drop(desk);
     report_unimplemented(session.machine().machine());
     report_end(reason);

@@ -1,13 +1,14 @@
 //! The terminal side of `run`, `record` and `replay`: console, monitor, log, trace.
 
-use crate::args::{MonitorSpec, ObserveArgs, SerialSpec};
+use crate::args::{MonitorArgs, ObserveArgs, SerialSpec, TerminalMonitor};
+use crate::console::monitors::Monitors;
 use crate::console::{Console, ConsoleOptions};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::hostio::terminal::{self, RawTerminal};
 use crate::logging;
 use dejavm_core::machine::Machine;
-use dejavm_monitor::hmp::{Hmp, Services};
+use dejavm_monitor::services::{Chardev, Services};
 use dejavm_replay::journal::EndReason;
 use dejavm_trace::event::Registry;
 use dejavm_trace::sink::{Sink, TextSink};
@@ -20,8 +21,8 @@ use std::sync::Arc;
 pub struct Desk {
     /// Serial ports, keyboard, the monitor's terminal.
     pub console: Console,
-    /// The monitor.
-    pub hmp: Hmp,
+    /// The monitors.
+    pub monitors: Monitors,
     _terminal: Option<RawTerminal>,
 }
 
@@ -29,8 +30,10 @@ pub struct Desk {
 pub struct DeskOptions<'a> {
     /// Where the serial ports go; nothing: COM1 is the console.
     pub serial: &'a [SerialSpec],
-    /// Where the monitor is.
-    pub monitor: Option<MonitorSpec>,
+    /// Where monitors are.
+    pub monitors: &'a MonitorArgs,
+    /// Who has the terminal, if the options do not say it.
+    pub terminal: Option<TerminalMonitor>,
     /// What is watched.
     pub observe: &'a ObserveArgs,
     /// Whether stdin is read.
@@ -42,18 +45,34 @@ impl Desk {
     pub fn open(options: &DeskOptions<'_>) -> Result<Self, Failure> {
         let log = logging::start(&options.observe.log)?;
         let trace = trace(options.observe)?;
-        let default = [SerialSpec::MuxStdio];
+        let places = options.monitors.places().map_err(Failure::new)?;
+        let terminal = match places.terminal {
+            TerminalMonitor::Console => options.terminal.unwrap_or(TerminalMonitor::Console),
+            given => given,
+        };
+        let default = match terminal {
+            TerminalMonitor::Qmp => [SerialSpec::Null],
+            _ => [SerialSpec::MuxStdio],
+        };
         let serial = if options.serial.is_empty() { &default } else { options.serial };
         if serial.iter().filter(|spec| spec.is_stdio()).count() > 1 {
             return Err(Failure::new("two serial ports cannot both be at stdio")
                 .advice("send one of them to file:PATH or null"));
         }
-        let escapes = options.monitor != Some(MonitorSpec::None)
-            && (serial.contains(&SerialSpec::MuxStdio) || options.monitor.is_some());
+        let for_programs = terminal == TerminalMonitor::Qmp;
+        if for_programs && serial.iter().any(SerialSpec::is_stdio) {
+            return Err(Failure::new("a serial port and a monitor for programs cannot both be at stdio")
+                .advice("send the port to file:PATH or null"));
+        }
+        let escapes = match terminal {
+            TerminalMonitor::Hmp => true,
+            TerminalMonitor::Console => serial.contains(&SerialSpec::MuxStdio),
+            TerminalMonitor::Qmp | TerminalMonitor::None => false,
+        };
         let mut console = Console::open(ConsoleOptions {
             serial,
             monitor: escapes,
-            start_in_monitor: options.monitor == Some(MonitorSpec::Stdio),
+            start_in_monitor: terminal == TerminalMonitor::Hmp,
             trace: trace.clone(),
         })?;
         terminal::terminate_on_signals(console.events().clone())
@@ -65,8 +84,18 @@ impl Desk {
                 .map_err(|e| Failure::new(format!("cannot put the terminal into raw mode: {e}")))?;
             console.read_stdin()?;
         }
-        let hmp = Hmp::new(Services { trace, log: Box::new(log), dumps: Default::default() });
-        Ok(Self { console, hmp, _terminal: raw })
+        let services = Services::new(trace, Box::new(log), options.monitors.identity());
+        services.chardevs.borrow_mut().extend(serial.iter().enumerate().map(|(n, spec)| Chardev {
+            label: format!("serial{n}"),
+            filename: spec.filename(),
+            open: true,
+        }));
+        let mut monitors = Monitors::new(services);
+        monitors.open(&places.sockets, &mut console)?;
+        if for_programs {
+            monitors.open_stdio(&mut console)?;
+        }
+        Ok(Self { console, monitors, _terminal: raw })
     }
 }
 

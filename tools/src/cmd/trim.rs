@@ -2,7 +2,7 @@
 
 use super::verify::{open, session_failure};
 use crate::args::TrimArgs;
-use crate::console::replay::Silently;
+use crate::console::replay::{Patience, Silently};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output_file::OutputFile;
@@ -20,7 +20,7 @@ pub fn execute(args: &TrimArgs) -> Result<Exit, Failure> {
     let out = OutputFile::create(&args.output, args.force)?;
     let first = session.first().icount;
     let progress = Progress::icount("trimming", first, to);
-    let observer = &mut Silently::new(&progress, first, None);
+    let observer = &mut Silently::new(&progress, first, Patience::Endless);
     let trimmed = trim(&mut session, &images, (from, to), BufWriter::new(out.file()), observer);
     drop(progress);
     match trimmed {

@@ -2,7 +2,7 @@
 
 use super::machine;
 use crate::args::{ImageArgs, VerifyArgs};
-use crate::console::replay::{FileReplay, Silently};
+use crate::console::replay::{FileReplay, Patience, Silently};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output_file::folder_of;
@@ -22,7 +22,7 @@ pub fn execute(args: &VerifyArgs) -> Result<Exit, Failure> {
     let start = Instant::now();
     let progress =
         if args.quiet { Progress::hidden() } else { Progress::icount("verifying", 0, session.last().icount) };
-    let verdict = session.verify(&mut Silently::new(&progress, 0, None));
+    let verdict = session.verify(&mut Silently::new(&progress, 0, Patience::Endless));
     drop(progress);
     match verdict {
         Ok(Some(verdict)) => Ok(report(args, &verdict, start)),

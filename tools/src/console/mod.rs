@@ -3,6 +3,7 @@
 
 pub mod live;
 pub mod look;
+pub mod monitors;
 pub mod replay;
 
 use crate::args::SerialSpec;
@@ -10,10 +11,12 @@ use crate::error::Failure;
 use crate::hostio::serial::SerialOutput;
 use crate::hostio::{HostEvent, HostEvents};
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
-use dejavm_core::boundary::{Inbound, Outbound, Position};
+use dejavm_core::boundary::{Inbound, Outbound, Position, ResetCause};
+use dejavm_monitor::control::RunEvent;
 use dejavm_monitor::hmp::{Hmp, PROMPT};
 use dejavm_monitor::line_editor::LineEditor;
 use dejavm_monitor::mux::{self, Mux, MuxEvent};
+use dejavm_monitor::transport::Incoming;
 use dejavm_trace::event::{EventId, Registry, Value};
 use std::collections::VecDeque;
 use std::io::Write;
@@ -54,6 +57,12 @@ pub struct Console {
     flushed_at: Instant,
     trace: Arc<Registry>,
     position: Position,
+    /// What happened at the sockets of monitors.
+    incoming: VecDeque<Incoming>,
+    /// Someone may speak to a monitor at a socket.
+    has_sockets: bool,
+    /// What happened to the run that the monitors are to be told of.
+    run_events: Vec<RunEvent>,
 }
 
 impl Console {
@@ -81,6 +90,9 @@ impl Console {
             flushed_at: Instant::now(),
             trace: options.trace,
             position: Position::default(),
+            incoming: VecDeque::new(),
+            has_sockets: false,
+            run_events: Vec::new(),
         })
     }
 
@@ -102,9 +114,34 @@ impl Console {
         &self.events
     }
 
-    /// Whether something may still be typed.
+    /// Whether something may still come: from the keyboard, or from a monitor at a socket.
     pub fn input_open(&self) -> bool {
-        self.input_open
+        self.input_open || self.has_sockets
+    }
+
+    /// From now on monitors at sockets are waited for, too.
+    pub fn expect_sockets(&mut self) {
+        self.has_sockets = true;
+    }
+
+    /// Whether a monitor is there for when a replay comes to its end.
+    pub fn has_monitor(&self) -> bool {
+        self.in_monitor() || self.has_sockets
+    }
+
+    /// Notes what happened to the run, for the monitors.
+    pub fn note(&mut self, event: RunEvent) {
+        self.run_events.push(event);
+    }
+
+    /// What happened to the run since the last call.
+    pub fn take_run_events(&mut self) -> Vec<RunEvent> {
+        std::mem::take(&mut self.run_events)
+    }
+
+    /// What happened at the sockets of monitors since the last call.
+    pub fn take_incoming(&mut self) -> VecDeque<Incoming> {
+        std::mem::take(&mut self.incoming)
     }
 
     /// Whether the user wants to end.
@@ -120,7 +157,7 @@ impl Console {
     /// Whether something waits that the one who drives the machine must look at.
     pub fn wants_attention(&mut self) -> bool {
         self.pump();
-        self.quit || !self.commands.is_empty()
+        self.quit || !self.commands.is_empty() || !self.incoming.is_empty()
     }
 
     /// The next command line for the monitor.
@@ -128,9 +165,15 @@ impl Console {
         self.commands.pop_front()
     }
 
-    /// Ends the program.
+    /// Ends the program, as a command of a monitor asks.
     pub fn ask_to_quit(&mut self) {
-        self.quit = true;
+        self.end("host-qmp-quit");
+    }
+
+    fn end(&mut self, reason: &'static str) {
+        if !std::mem::replace(&mut self.quit, true) {
+            self.note(RunEvent::Shutdown { guest: false, reason });
+        }
     }
 
     /// Gives an event to the machine as soon as it looks.
@@ -148,6 +191,19 @@ impl Console {
     /// Greets, when the monitor gets the terminal.
     pub fn greet(&self) {
         self.print(&format!("{}{PROMPT}", Hmp::banner()));
+    }
+
+    /// Tells on the terminal that the run stands somewhere. The monitor gets the terminal, but
+    /// not if it is at a socket.
+    pub fn announce(&mut self, text: &str) {
+        if self.in_monitor() {
+            self.print(&format!("\n{text}"));
+            self.prompt();
+        } else if self.escapes && !self.has_sockets {
+            self.print(&format!("\n{text}"));
+            self.mux.focus_monitor(true);
+            self.greet();
+        }
     }
 
     /// Asks for the next command.
@@ -187,7 +243,8 @@ impl Console {
         match event {
             HostEvent::Input(bytes) => bytes.into_iter().for_each(|byte| self.key(byte)),
             HostEvent::InputEnded => self.input_open = false,
-            HostEvent::Terminate => self.quit = true,
+            HostEvent::Terminate => self.end("host-signal"),
+            HostEvent::Monitor(incoming) => self.incoming.push_back(incoming),
         }
     }
 
@@ -200,7 +257,7 @@ impl Console {
             Some(MuxEvent::SwitchFocus) if self.mux.in_monitor() => self.greet(),
             Some(MuxEvent::SwitchFocus) => self.print("\n"),
             Some(MuxEvent::Help) => self.print(&format!("\n{}\n", mux::HELP.join("\n"))),
-            Some(MuxEvent::Quit) => self.quit = true,
+            Some(MuxEvent::Quit) => self.end("host-ui"),
             Some(MuxEvent::Break) => {
                 let port = self.stdio_port.unwrap_or(0);
                 self.requests.push_back(Inbound::SerialBreak { port });
@@ -250,10 +307,17 @@ impl Console {
             }
             Outbound::Reset(cause) => {
                 self.trace.emit(EventId::MachineReset, at, || vec![Value::Text(format!("{cause:?}"))]);
+                let guest = *cause != ResetCause::Button;
+                let reason = if guest { "guest-reset" } else { "host-qmp-system-reset" };
+                self.note(RunEvent::Reset { guest, reason });
             }
-            Outbound::PowerOff => self.trace.emit(EventId::MachinePowerOff, at, Vec::new),
+            Outbound::PowerOff => {
+                self.trace.emit(EventId::MachinePowerOff, at, Vec::new);
+                self.note(RunEvent::Shutdown { guest: true, reason: "guest-shutdown" });
+            }
             Outbound::DebugExit(code) => {
                 self.trace.emit(EventId::DebugExit, at, || vec![Value::U64((*code).into())]);
+                self.note(RunEvent::Shutdown { guest: true, reason: "guest-shutdown" });
             }
         }
     }

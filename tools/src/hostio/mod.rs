@@ -6,6 +6,7 @@ pub mod terminal;
 
 use crossbeam_channel::Sender;
 use dejavm_core::vcpu::Kicker;
+use dejavm_monitor::transport::Incoming;
 use std::sync::{Arc, Mutex};
 
 /// Something that happened on the host while the machine ran.
@@ -17,6 +18,8 @@ pub enum HostEvent {
     InputEnded,
     /// The process was asked to end.
     Terminate,
+    /// Something happened at a monitor's socket.
+    Monitor(Incoming),
 }
 
 /// Tells the one who drives the machine what happened, and makes the machine stop to look.
@@ -42,11 +45,16 @@ impl HostEvents {
     /// Reports an event; false if nobody listens any more.
     pub fn send(&self, event: HostEvent) -> bool {
         let sent = self.sender.send(event).is_ok();
+        self.kick();
+        sent
+    }
+
+    /// Makes the machine stop to look.
+    pub fn kick(&self) {
         if let Ok(slot) = self.kicker.lock()
             && let Some(kicker) = slot.as_ref()
         {
             kicker.kick();
         }
-        sent
     }
 }

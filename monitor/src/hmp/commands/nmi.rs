@@ -3,12 +3,13 @@
 use super::super::Context;
 use super::super::arguments::Arguments;
 use super::{Command, Outcome};
-use dejavm_core::boundary::Inbound;
+use serde_json::json;
 
 pub(crate) const COMMAND: Command =
     Command { names: &["nmi"], parameters: "", about: "inject an NMI into all vCPUs", run };
 
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     arguments.end()?;
-    Ok(context.control.inject(Inbound::Nmi)?)
+    context.qmp("inject-nmi", json!({}))?;
+    Ok(())
 }

@@ -3,12 +3,13 @@
 use super::super::Context;
 use super::super::arguments::Arguments;
 use super::{Command, Outcome};
+use serde_json::json;
 
 pub(crate) const COMMAND: Command =
     Command { names: &["quit", "q"], parameters: "", about: "quit the emulator", run };
 
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     arguments.end()?;
-    context.control.quit();
+    context.qmp("quit", json!({}))?;
     Ok(())
 }

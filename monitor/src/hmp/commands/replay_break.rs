@@ -2,8 +2,9 @@
 
 use super::super::Context;
 use super::super::arguments::Arguments;
+use super::evaluate;
 use super::{Command, Outcome};
-use super::{CommandError, evaluate, require_replay};
+use serde_json::json;
 
 pub(crate) const COMMAND: Command = Command {
     names: &["replay_break"],
@@ -14,9 +15,6 @@ pub(crate) const COMMAND: Command = Command {
 
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     let icount = evaluate(context, arguments)?;
-    require_replay(context, "setting the breakpoint is allowed only in play mode")?;
-    if icount < context.control.position().icount {
-        return Err(CommandError::Refused("cannot set breakpoint at the instruction in the past".into()));
-    }
-    Ok(context.control.set_break(icount)?)
+    context.qmp("replay-break", json!({"icount": icount}))?;
+    Ok(())
 }

@@ -11,5 +11,5 @@ pub(crate) const COMMAND: Command =
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     arguments.end()?;
     require_replay(context, "replay breakpoints are allowed only in play mode")?;
-    Ok(context.control.delete_break()?)
+    Ok(context.control.delete_break(None)?)
 }

@@ -4,6 +4,7 @@ use super::super::Context;
 use super::super::arguments::Arguments;
 use super::CommandError;
 use super::{Command, Outcome};
+use serde_json::json;
 
 pub(crate) const COMMAND: Command = Command {
     names: &["trace-event"],
@@ -20,5 +21,6 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
         _ => return Err(CommandError::Usage("Expected 'on' or 'off'".to_owned())),
     };
     arguments.end()?;
-    context.services.trace.set(name, on).map_err(|e| CommandError::Refused(e.to_string()))
+    context.qmp("trace-event-set-state", json!({"name": name, "enable": on}))?;
+    Ok(())
 }

@@ -2,7 +2,7 @@
 //! instruction.
 
 use super::console::Finder;
-use crate::console::replay::Silently;
+use crate::console::replay::{Patience, Silently};
 use crate::progress::Progress;
 use dejavm_core::machine::Machine;
 use dejavm_core::types::Icount;
@@ -51,7 +51,7 @@ impl<'a> Search<'a> {
     pub fn at(&mut self, icount: Icount) -> Result<&Machine, SessionError> {
         let progress = Progress::icount("seeking", self.session.position().icount, icount);
         let from = self.session.position().icount.min(icount);
-        self.session.seek(icount, &mut Silently::new(&progress, from, None))?;
+        self.session.seek(icount, &mut Silently::new(&progress, from, Patience::Endless))?;
         Ok(self.session.machine())
     }
 

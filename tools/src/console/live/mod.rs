@@ -2,14 +2,14 @@
 
 mod control;
 
+use super::monitors::Monitors;
 use super::{Console, look, trace_inbound};
 use crate::error::Failure;
-use control::LiveControl;
+use control::{LiveControl, Standing};
 use dejavm_core::boundary::{Inbound, Outbound};
 use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
 use dejavm_monitor::control::Mode;
-use dejavm_monitor::hmp::Hmp;
 use dejavm_replay::journal::EndReason;
 use dejavm_replay::session::live::Log;
 use dejavm_replay::session::{Host, LiveSession, Observer, Step, Waited};
@@ -47,10 +47,10 @@ impl Host for Console {
 
     fn wait(&mut self, max_ns: Option<u64>) -> Waited {
         self.pump();
-        if self.quit || !self.commands.is_empty() || !self.requests.is_empty() {
+        if self.wants_attention() || !self.requests.is_empty() {
             return Waited::Elapsed(0);
         }
-        if !self.input_open && self.typed.is_empty() {
+        if !self.input_open() && self.typed.is_empty() {
             return Waited::NoMoreInput;
         }
         let start = Instant::now();
@@ -66,33 +66,55 @@ impl Host for Console {
 pub fn drive<L: Log>(
     session: &mut LiveSession<Engine, L>,
     console: &mut Console,
-    hmp: &mut Hmp,
+    monitors: &mut Monitors,
     mode: &Mode,
+    start_paused: bool,
 ) -> Result<Option<EndReason>, Failure> {
     console.events().set_kicker(session.machine().kicker());
-    let mut paused = false;
+    let mut standing = Standing { paused: start_paused, started: !start_paused };
+    let ended = run(session, console, monitors, mode, &mut standing);
+    monitors.close(console);
+    ended
+}
+
+fn run<L: Log>(
+    session: &mut LiveSession<Engine, L>,
+    console: &mut Console,
+    monitors: &mut Monitors,
+    mode: &Mode,
+    standing: &mut Standing,
+) -> Result<Option<EndReason>, Failure> {
     if console.in_monitor() {
         console.greet();
     }
     loop {
         console.pump();
         while let Some(line) = console.next_command() {
-            let mut run = LiveControl { session, console, mode, paused: &mut paused };
-            let text = hmp.execute(&line, &mut run);
+            let mut run = LiveControl { session, console, mode, standing };
+            let text = monitors.execute(&line, &mut run);
             console.print(&text);
             if !console.quit_asked() {
                 console.prompt();
             }
         }
+        let incoming = console.take_incoming();
+        let mut control = LiveControl { session, console, mode, standing };
+        let more = monitors.serve(&mut control, incoming);
         if console.quit_asked() {
             return Ok(None);
         }
-        if paused {
+        if standing.paused {
             if !console.input_open() {
                 return Ok(None);
             }
-            console.block(None);
+            if !more {
+                console.block(None);
+            }
             continue;
+        }
+        if more {
+            // Whoever still has something to ask is not to wait until the machine is idle.
+            console.events().kick();
         }
         let trace = console.trace.clone();
         let machine = session.machine().machine();

@@ -1,12 +1,14 @@
 //! A replay, as the monitor sees it.
 
-use super::{Driver, FileReplay, seek};
+use super::{Driver, FileReplay, Patience, seek};
 use crate::cmd::go_live;
 use crate::console::Console;
 use dejavm_core::boundary::Inbound;
 use dejavm_core::machine::Machine;
 use dejavm_core::types::Icount;
-use dejavm_monitor::control::{ControlError, Door, Execution, Inspect, Mode, RunState, Timeline};
+use dejavm_monitor::control::{
+    Arrival, ControlError, Door, Execution, Inspect, Mode, RunEvent, RunState, Timeline,
+};
 use dejavm_replay::session::{ReplayStop, SessionError};
 use std::path::Path;
 
@@ -20,16 +22,37 @@ pub(super) struct ReplayControl<'a> {
 
 impl ReplayControl<'_> {
     fn go(&mut self, icount: Icount) -> Result<(), ControlError> {
-        (self.driver.paused, self.driver.started, self.driver.at_end) = (true, true, false);
-        match seek(self.session, icount, Some(self.console)) {
+        self.driver.goal = None;
+        if std::mem::replace(&mut self.driver.paused, true) {
+            self.console.note(RunEvent::Resume);
+        }
+        (self.driver.started, self.driver.at_end) = (true, false);
+        let result = self.travel(icount);
+        self.console.note(RunEvent::Stop);
+        result
+    }
+
+    fn travel(&mut self, icount: Icount) -> Result<(), ControlError> {
+        match seek(self.session, icount, Patience::UntilQuit(self.console)) {
             Ok(ReplayStop::Interrupted) => Err(ControlError::Failed("interrupted".into())),
             Ok(ReplayStop::Reached | ReplayStop::Ended | ReplayStop::StopPoint) => Ok(()),
-            Err(SessionError::BeyondEnd { last, .. }) => Err(ControlError::NotNow(format!(
-                "cannot seek to the specified instruction count: the recording ends at {last}"
-            ))),
+            Err(SessionError::BeyondEnd { last, .. }) => Err(beyond(last)),
             Err(error) => Err(ControlError::Failed(error.to_string())),
         }
     }
+}
+
+impl ReplayControl<'_> {
+    fn check_goal(&self, icount: Icount) -> Result<(), ControlError> {
+        let last = self.session.last().icount;
+        if icount > last { Err(beyond(last)) } else { Ok(()) }
+    }
+}
+
+fn beyond(last: Icount) -> ControlError {
+    ControlError::NotNow(format!(
+        "cannot seek to the specified instruction count: the recording ends at {last}"
+    ))
 }
 
 impl Inspect for ReplayControl<'_> {
@@ -48,18 +71,26 @@ impl Execution for ReplayControl<'_> {
         }
     }
     fn stop(&mut self) {
-        self.driver.paused = true;
+        self.driver.goal = None;
+        if !std::mem::replace(&mut self.driver.paused, true) {
+            self.console.note(RunEvent::Stop);
+        }
     }
     fn resume(&mut self) -> Result<(), ControlError> {
         if self.driver.at_end {
             return Err(ControlError::NotNow("the recording ends here; replay_seek goes back".into()));
         }
-        self.driver.paused = false;
+        if std::mem::replace(&mut self.driver.paused, false) {
+            self.console.note(RunEvent::Resume);
+        }
         Ok(())
     }
     fn step(&mut self, count: u64) -> Result<(), ControlError> {
         let goal = self.session.position().icount.saturating_add(count);
         self.go(goal)
+    }
+    fn take_events(&mut self) -> Vec<RunEvent> {
+        self.console.take_run_events()
     }
     fn quit(&mut self) {
         self.console.ask_to_quit();
@@ -71,7 +102,20 @@ impl Timeline for ReplayControl<'_> {
         Mode::Replay { file: self.file.to_owned() }
     }
     fn seek(&mut self, icount: Icount) -> Result<(), ControlError> {
-        self.go(icount)
+        self.check_goal(icount)?;
+        self.go(icount)?;
+        let icount = self.session.position().icount;
+        self.console.note(RunEvent::Arrived { icount, why: Arrival::Seek });
+        Ok(())
+    }
+    fn begin_seek(&mut self, icount: Icount) -> Result<(), ControlError> {
+        self.check_goal(icount)?;
+        self.driver.goal = Some(icount);
+        self.driver.at_end = false;
+        self.resume()
+    }
+    fn last_icount(&self) -> Option<Icount> {
+        Some(self.session.last().icount)
     }
     fn go_live(&mut self, path: &str) -> Result<(), ControlError> {
         if self.session.machine().machine().off().is_some() {
@@ -83,12 +127,21 @@ impl Timeline for ReplayControl<'_> {
         Ok(())
     }
     fn set_break(&mut self, icount: Icount) -> Result<(), ControlError> {
-        self.driver.breakpoint = Some(icount);
+        self.driver.breakpoints.insert(icount);
         Ok(())
     }
-    fn delete_break(&mut self) -> Result<(), ControlError> {
-        self.driver.breakpoint = None;
+    fn delete_break(&mut self, icount: Option<Icount>) -> Result<(), ControlError> {
+        match icount {
+            None => self.driver.breakpoints.clear(),
+            Some(icount) if self.driver.breakpoints.remove(&icount) => {}
+            Some(icount) => {
+                return Err(ControlError::NotNow(format!("there is no replay breakpoint at {icount}")));
+            }
+        }
         Ok(())
+    }
+    fn breaks(&self) -> Vec<Icount> {
+        self.driver.breakpoints.iter().copied().collect()
     }
 }
 

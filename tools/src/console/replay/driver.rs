@@ -1,18 +1,24 @@
 //! One stretch of a replay after the other, up to where it is to stop.
 
-use super::{Branch, Ended, FileReplay};
+use super::{Branch, Ended, FileReplay, Patience, seek};
 use crate::console::{Console, look, trace_inbound};
 use dejavm_core::boundary::{Inbound, Position};
 use dejavm_core::types::Icount;
+use dejavm_monitor::control::{Arrival, RunEvent};
+use dejavm_monitor::hub::arrival_text;
 use dejavm_replay::session::{ReplayStop, SessionError};
 use dejavm_trace::probe;
+use std::collections::BTreeSet;
 
 /// What the one who drives remembers.
 pub(super) struct Driver {
     pub paused: bool,
     pub started: bool,
     pub at_end: bool,
-    pub breakpoint: Option<Icount>,
+    /// Where the run stops, whenever it comes there.
+    pub breakpoints: BTreeSet<Icount>,
+    /// Where it is on its way to, without showing the console.
+    pub goal: Option<Icount>,
     /// The user leaves the recording here.
     pub branch: Option<Branch>,
     /// What came in during the recorded run, for trace events.
@@ -23,6 +29,18 @@ pub(super) struct Driver {
 const STRETCH_ICOUNT: Icount = 1 << 22;
 
 impl Driver {
+    pub fn new(inbound: Vec<(Position, Inbound)>, paused: bool, started: bool) -> Self {
+        Self {
+            paused,
+            started,
+            at_end: false,
+            breakpoints: BTreeSet::new(),
+            goal: None,
+            branch: None,
+            inbound,
+        }
+    }
+
     /// One stretch of the replay.
     pub fn go_on(
         &mut self,
@@ -30,9 +48,13 @@ impl Driver {
         console: &mut Console,
         until: Option<Icount>,
     ) -> Result<Option<Ended>, SessionError> {
-        let goal = [self.breakpoint, until].into_iter().flatten().min().unwrap_or(Icount::MAX);
-        self.started = true;
+        if let Some(goal) = self.goal {
+            return self.go_to(goal, session, console);
+        }
         let from = session.position();
+        let breakpoint = self.breakpoints.range(from.icount + 1..).next().copied();
+        let goal = [breakpoint, until].into_iter().flatten().min().unwrap_or(Icount::MAX);
+        self.started = true;
         console.set_position(from);
         look::set_probes(session.machine().machine(), &console.trace);
         let stretch = goal.min(from.icount.saturating_add(STRETCH_ICOUNT));
@@ -41,20 +63,45 @@ impl Driver {
         match stop? {
             ReplayStop::Interrupted | ReplayStop::StopPoint => Ok(None),
             ReplayStop::Reached if stretch < goal => Ok(None),
-            ReplayStop::Reached if Some(goal) == self.breakpoint => {
-                self.breakpoint = None;
-                self.paused = true;
-                self.announce(session, console);
+            ReplayStop::Reached if Some(goal) == breakpoint => {
+                self.arrive(Arrival::Breakpoint, session, console);
                 Ok(None)
             }
             ReplayStop::Reached => Ok(Some(Ended::AtLimit)),
-            ReplayStop::Ended if console.in_monitor() => {
-                (self.paused, self.at_end) = (true, true);
-                self.announce(session, console);
+            ReplayStop::Ended if console.has_monitor() => {
+                self.at_end = true;
+                self.arrive(Arrival::End, session, console);
                 Ok(None)
             }
             ReplayStop::Ended => Ok(Some(Ended::AtEnd)),
         }
+    }
+
+    /// A stretch of the way to where a monitor sent it.
+    fn go_to(
+        &mut self,
+        goal: Icount,
+        session: &mut FileReplay,
+        console: &mut Console,
+    ) -> Result<Option<Ended>, SessionError> {
+        self.started = true;
+        match seek(session, goal, Patience::Little(console))? {
+            ReplayStop::Interrupted | ReplayStop::StopPoint => {}
+            ReplayStop::Reached | ReplayStop::Ended => {
+                self.goal = None;
+                self.arrive(Arrival::Seek, session, console);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The run stands where it was to stop; everyone is told.
+    fn arrive(&mut self, why: Arrival, session: &mut FileReplay, console: &mut Console) {
+        self.paused = true;
+        let icount = session.position().icount;
+        console.note(RunEvent::Stop);
+        console.note(RunEvent::Arrived { icount, why });
+        console.announce(&arrival_text(icount, why));
     }
 
     /// Writes what the probes saw since `from`, and what came in, in the order of the run. Input
@@ -73,17 +120,5 @@ impl Driver {
             probe::emit(&console.trace, &record);
         }
         inbound.for_each(|(at, event)| trace_inbound(&console.trace, *at, event));
-    }
-
-    fn announce(&self, session: &mut FileReplay, console: &mut Console) {
-        let at = session.position().icount;
-        let what = if self.at_end { "end of the recording" } else { "replay breakpoint" };
-        console.print(&format!("\n{what}: instruction count = {at}\n"));
-        if !console.in_monitor() {
-            console.mux.focus_monitor(true);
-            console.greet();
-        } else {
-            console.prompt();
-        }
     }
 }

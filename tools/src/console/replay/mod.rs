@@ -4,14 +4,14 @@ mod control;
 mod driver;
 mod seek;
 
-pub use seek::{Silently, seek};
+pub use seek::{Patience, Silently, seek};
 
 use super::Console;
+use super::monitors::Monitors;
 use control::ReplayControl;
 use dejavm_core::boundary::{Inbound, Position};
 use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
-use dejavm_monitor::hmp::Hmp;
 use dejavm_replay::journal::Reader;
 use dejavm_replay::session::{ReplaySession, SessionError};
 use driver::Driver;
@@ -51,24 +51,38 @@ pub enum Ended {
 pub fn drive(
     session: &mut FileReplay,
     console: &mut Console,
-    hmp: &mut Hmp,
+    monitors: &mut Monitors,
     file: &str,
     until: Option<Icount>,
+    start_paused: bool,
 ) -> Result<Ended, SessionError> {
-    let in_monitor = console.in_monitor();
     let inbound = recorded_inbound(Path::new(file))?;
     let started = session.position() > session.first();
-    let mut driver =
-        Driver { paused: in_monitor, started, at_end: false, breakpoint: None, branch: None, inbound };
-    if in_monitor {
+    let mut driver = Driver::new(inbound, start_paused || console.in_monitor(), started);
+    let ended = run(session, console, monitors, file, until, &mut driver);
+    if !matches!(ended, Ok(Ended::GoLive(_))) {
+        monitors.close(console);
+    }
+    ended
+}
+
+fn run(
+    session: &mut FileReplay,
+    console: &mut Console,
+    monitors: &mut Monitors,
+    file: &str,
+    until: Option<Icount>,
+    driver: &mut Driver,
+) -> Result<Ended, SessionError> {
+    if console.in_monitor() {
         console.greet();
     }
     loop {
         console.pump();
         console.typed.clear();
         while let Some(line) = console.next_command() {
-            let mut run = ReplayControl { session, console, file, driver: &mut driver };
-            let text = hmp.execute(&line, &mut run);
+            let mut run = ReplayControl { session, console, file, driver };
+            let text = monitors.execute(&line, &mut run);
             console.print(&text);
             if let Some(branch) = driver.branch.take() {
                 return Ok(Ended::GoLive(branch));
@@ -77,6 +91,11 @@ pub fn drive(
                 console.prompt();
             }
         }
+        let incoming = console.take_incoming();
+        let more = monitors.serve(&mut ReplayControl { session, console, file, driver }, incoming);
+        if let Some(branch) = driver.branch.take() {
+            return Ok(Ended::GoLive(branch));
+        }
         if console.quit_asked() {
             return Ok(Ended::ByUser);
         }
@@ -84,7 +103,9 @@ pub fn drive(
             if !console.input_open() {
                 return Ok(Ended::ByUser);
             }
-            console.block(None);
+            if !more {
+                console.block(None);
+            }
             continue;
         }
         if let Some(ended) = driver.go_on(session, console, until)? {

@@ -6,26 +6,41 @@ use crate::progress::Progress;
 use dejavm_core::types::Icount;
 use dejavm_replay::session::{Observer, ReplayStop, SessionError};
 
+/// What ends a seek before it is there.
+pub enum Patience<'a> {
+    /// Nothing.
+    Endless,
+    /// The end of the program.
+    UntilQuit(&'a mut Console),
+    /// Anything that a monitor asks; the seek is then taken up again.
+    Little(&'a mut Console),
+}
+
 /// Shows progress, and lets nothing through to the console.
 pub struct Silently<'a> {
     progress: &'a Progress,
     from: Icount,
-    console: Option<&'a mut Console>,
+    patience: Patience<'a>,
 }
 
 impl<'a> Silently<'a> {
-    /// Reports to `progress`; `console` may interrupt.
-    pub fn new(progress: &'a Progress, from: Icount, console: Option<&'a mut Console>) -> Self {
-        Self { progress, from, console }
+    /// Reports to `progress`.
+    pub fn new(progress: &'a Progress, from: Icount, patience: Patience<'a>) -> Self {
+        Self { progress, from, patience }
     }
 }
 
 impl Observer for Silently<'_> {
     fn progress(&mut self, icount: Icount, _total_icount: Icount) -> bool {
         self.progress.done(icount.saturating_sub(self.from));
-        let Some(console) = &mut self.console else { return true };
-        console.pump();
-        !console.quit_asked()
+        match &mut self.patience {
+            Patience::Endless => true,
+            Patience::UntilQuit(console) => {
+                console.pump();
+                !console.quit_asked()
+            }
+            Patience::Little(console) => !console.wants_attention(),
+        }
     }
 }
 
@@ -36,12 +51,12 @@ impl Observer for Silently<'_> {
 pub fn seek(
     session: &mut FileReplay,
     icount: Icount,
-    console: Option<&mut Console>,
+    patience: Patience<'_>,
 ) -> Result<ReplayStop, SessionError> {
     let here = session.position().icount;
     let from = if icount < here { session.first().icount } else { here };
     // Nobody watches on the way.
     look::clear_probes(session.machine().machine());
     let progress = Progress::icount("seeking", from, icount);
-    session.seek(icount, &mut Silently::new(&progress, from, console))
+    session.seek(icount, &mut Silently::new(&progress, from, patience))
 }

@@ -1,0 +1,76 @@
+//! What the machine is (QAPI: machine.json, machine-target.json, misc.json).
+
+use super::{Arguments, Command, Context, Outcome};
+use crate::qmp::schema::{Type, optional, required};
+use serde_json::{Value, json};
+
+const TARGET: Type = Type::Enum(&["x86_64"]);
+
+const PROPS: Type = Type::Object(&[
+    optional("socket-id", Type::Int),
+    optional("core-id", Type::Int),
+    optional("thread-id", Type::Int),
+]);
+
+const CPU: Type = Type::Object(&[
+    required("cpu-index", Type::Int),
+    required("qom-path", Type::Str),
+    required("thread-id", Type::Int),
+    optional("props", PROPS),
+    required("target", TARGET),
+]);
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command::new("query-name", &[], Type::Object(&[optional("name", Type::Str)]), query_name),
+    Command::new("query-uuid", &[], Type::Object(&[required("UUID", Type::Str)]), |context, _| {
+        Ok(json!({"UUID": context.services.identity.uuid_text()}))
+    }),
+    Command::new(
+        "query-kvm",
+        &[],
+        Type::Object(&[required("enabled", Type::Bool), required("present", Type::Bool)]),
+        |_, _| Ok(json!({"enabled": false, "present": false})),
+    ),
+    Command::new("query-target", &[], Type::Object(&[required("arch", TARGET)]), |_, _| {
+        Ok(json!({"arch": "x86_64"}))
+    }),
+    Command::new("query-cpus-fast", &[], Type::Array(&CPU), query_cpus_fast),
+    Command::new(
+        "query-memory-size-summary",
+        &[],
+        Type::Object(&[required("base-memory", Type::Int), optional("plugged-memory", Type::Int)]),
+        query_memory_size_summary,
+    ),
+    Command::new(
+        "query-current-machine",
+        &[],
+        Type::Object(&[required("wakeup-suspend-support", Type::Bool)]),
+        |_, _| Ok(json!({"wakeup-suspend-support": false})),
+    ),
+];
+
+fn query_name(context: &mut Context<'_>, _: &Arguments<'_>) -> Outcome {
+    Ok(match &context.services.identity.name {
+        Some(name) => json!({"name": name}),
+        None => json!({}),
+    })
+}
+
+/// All vCPUs have one owner at a time on the host; its process stands for the thread.
+fn query_cpus_fast(context: &mut Context<'_>, _: &Arguments<'_>) -> Outcome {
+    let cpu = |index: usize| {
+        json!({
+            "cpu-index": index,
+            "qom-path": format!("/machine/cpu[{index}]"),
+            "thread-id": std::process::id(),
+            "props": {"socket-id": index, "core-id": 0, "thread-id": 0},
+            "target": "x86_64",
+        })
+    };
+    Ok((0..context.control.vcpus()).map(cpu).collect::<Value>())
+}
+
+fn query_memory_size_summary(context: &mut Context<'_>, _: &Arguments<'_>) -> Outcome {
+    let bytes = context.control.machine().memory().bytes();
+    Ok(json!({"base-memory": bytes, "plugged-memory": 0}))
+}

@@ -1,0 +1,132 @@
+//! Events as QMP tells them.
+
+use super::schema::{Member, Type, required};
+use crate::control::{Arrival, RunEvent};
+use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The events that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// The machine stands still.
+    Stop,
+    /// The machine goes on.
+    Resume,
+    /// The run ends.
+    Shutdown,
+    /// The machine was reset.
+    Reset,
+    /// The power button was pressed.
+    Powerdown,
+    /// A replay came to a place and stands there.
+    ReplayArrived,
+}
+
+/// All of them.
+pub const EVENTS: &[EventKind] = &[
+    EventKind::Stop,
+    EventKind::Resume,
+    EventKind::Shutdown,
+    EventKind::Reset,
+    EventKind::Powerdown,
+    EventKind::ReplayArrived,
+];
+
+const CAUSE: &[Member] = &[
+    required("guest", Type::Bool),
+    required(
+        "reason",
+        Type::Enum(&[
+            "host-qmp-quit",
+            "host-qmp-system-reset",
+            "host-signal",
+            "host-ui",
+            "guest-shutdown",
+            "guest-reset",
+            "guest-panic",
+        ]),
+    ),
+];
+
+const ARRIVAL: &[Member] =
+    &[required("icount", Type::Int), required("reason", Type::Enum(&["seek", "breakpoint", "end"]))];
+
+impl EventKind {
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "STOP",
+            Self::Resume => "RESUME",
+            Self::Shutdown => "SHUTDOWN",
+            Self::Reset => "RESET",
+            Self::Powerdown => "POWERDOWN",
+            Self::ReplayArrived => "REPLAY_ARRIVED",
+        }
+    }
+
+    /// The members of its data.
+    pub fn data(self) -> &'static [Member] {
+        match self {
+            Self::Stop | Self::Resume | Self::Powerdown => &[],
+            Self::Shutdown | Self::Reset => CAUSE,
+            Self::ReplayArrived => ARRIVAL,
+        }
+    }
+}
+
+/// The kind of an event, and its data.
+pub fn describe(event: &RunEvent) -> (EventKind, Option<Value>) {
+    match event {
+        RunEvent::Stop => (EventKind::Stop, None),
+        RunEvent::Resume => (EventKind::Resume, None),
+        RunEvent::Powerdown => (EventKind::Powerdown, None),
+        RunEvent::Shutdown { guest, reason } => {
+            (EventKind::Shutdown, Some(json!({"guest": guest, "reason": reason})))
+        }
+        RunEvent::Reset { guest, reason } => {
+            (EventKind::Reset, Some(json!({"guest": guest, "reason": reason})))
+        }
+        RunEvent::Arrived { icount, why } => {
+            let reason = match why {
+                Arrival::Seek => "seek",
+                Arrival::Breakpoint => "breakpoint",
+                Arrival::End => "end",
+            };
+            (EventKind::ReplayArrived, Some(json!({"icount": icount, "reason": reason})))
+        }
+    }
+}
+
+/// The event as it is sent, with the time of now.
+pub fn message(event: &RunEvent) -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (kind, data) = describe(event);
+    let mut message = json!({
+        "timestamp": {"seconds": now.as_secs(), "microseconds": now.subsec_micros()},
+        "event": kind.name(),
+    });
+    if let Some(data) = data {
+        message["data"] = data;
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::check_arguments;
+    use super::*;
+
+    #[test]
+    fn data_is_what_the_schema_says() {
+        for event in [
+            RunEvent::Stop,
+            RunEvent::Shutdown { guest: false, reason: "host-qmp-quit" },
+            RunEvent::Reset { guest: true, reason: "guest-reset" },
+            RunEvent::Arrived { icount: 5, why: Arrival::Breakpoint },
+        ] {
+            let (kind, data) = describe(&event);
+            let data = data.unwrap_or_else(|| json!({}));
+            assert_eq!(check_arguments(kind.data(), data.as_object().unwrap()), Ok(()), "{event:?}");
+        }
+    }
+}

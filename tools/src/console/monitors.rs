@@ -1,0 +1,119 @@
+//! All monitors of a run: the one on this terminal, and those at sockets.
+
+use super::Console;
+use crate::error::Failure;
+use crate::hostio::{HostEvent, HostEvents};
+use dejavm_monitor::control::{Control, RunEvent};
+use dejavm_monitor::hmp::Hmp;
+use dejavm_monitor::hub::Hub;
+use dejavm_monitor::services::{Chardev, Services};
+use dejavm_monitor::transport::{self, Listening, Protocol, Report, SocketSpec};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The longest that monitors are served before the machine runs on.
+const SERVE_AT_MOST: Duration = Duration::from_millis(5);
+
+/// A monitor at a socket, as the command line asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketMonitor {
+    /// The name of its character device.
+    pub label: String,
+    /// Where it is.
+    pub socket: SocketSpec,
+    /// What it speaks.
+    pub protocol: Protocol,
+}
+
+/// All monitors of a run.
+pub struct Monitors {
+    services: Rc<Services>,
+    /// The one on this terminal.
+    hmp: Hmp,
+    hub: Hub,
+    _listening: Vec<Listening>,
+}
+
+impl Monitors {
+    /// The one on the terminal; none at sockets yet.
+    pub fn new(services: Services) -> Self {
+        let services = Rc::new(services);
+        let (hmp, hub) = (Hmp::new(services.clone()), Hub::new(services.clone()));
+        Self { services, hmp, hub, _listening: Vec::new() }
+    }
+
+    /// Opens the sockets.
+    ///
+    /// # Errors
+    /// If the host refuses one.
+    pub fn open(&mut self, sockets: &[SocketMonitor], console: &mut Console) -> Result<(), Failure> {
+        for SocketMonitor { label, socket, protocol } in sockets {
+            let listening = transport::open(socket, *protocol, &report(console.events().clone()));
+            let listening = listening.map_err(|e| {
+                Failure::new(format!("cannot open the monitor's socket {}: {e}", socket.address))
+                    .advice("choose another path or port, or end the program that has it")
+            })?;
+            self._listening.push(listening);
+            console.expect_sockets();
+            let role = if socket.server { ",server=on" } else { "" };
+            self.services.chardevs.borrow_mut().push(Chardev {
+                label: label.clone(),
+                filename: format!("{}{role}", socket.address),
+                open: true,
+            });
+        }
+        Ok(())
+    }
+
+    /// Puts a monitor for programs at stdin and stdout.
+    ///
+    /// # Errors
+    /// If the host refuses.
+    pub fn open_stdio(&mut self, console: &mut Console) -> Result<(), Failure> {
+        transport::open_stdio(Protocol::Qmp, &report(console.events().clone()))
+            .map_err(|e| Failure::new(format!("cannot open a monitor at stdio: {e}")))?;
+        console.expect_sockets();
+        Ok(())
+    }
+
+    /// Carries out a line from the terminal; gives what it prints.
+    pub fn execute(&mut self, line: &str, control: &mut dyn Control) -> String {
+        let text = self.hmp.execute(line, control);
+        self.hub.tell(&control.take_events());
+        text
+    }
+
+    /// Serves the clients at sockets for a moment; true if they ask for more.
+    pub fn serve(
+        &mut self,
+        control: &mut dyn Control,
+        incoming: impl IntoIterator<Item = transport::Incoming>,
+    ) -> bool {
+        self.hub.tell(&control.take_events());
+        for incoming in incoming {
+            self.hub.receive(incoming, control);
+        }
+        let start = Instant::now();
+        let mut more = self.hub.serve(control);
+        while more && start.elapsed() < SERVE_AT_MOST {
+            more = self.hub.serve(control);
+        }
+        more
+    }
+
+    /// Tells the clients what happened.
+    pub fn tell(&self, events: &[RunEvent]) {
+        self.hub.tell(events);
+    }
+
+    /// Tells the last, and says good-bye.
+    pub fn close(&mut self, console: &mut Console) {
+        self.tell(&console.take_run_events());
+        self.hub.close();
+    }
+}
+
+fn report(events: HostEvents) -> Report {
+    Arc::new(move |incoming| events.send(HostEvent::Monitor(incoming)))
+}
