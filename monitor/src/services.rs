@@ -1,5 +1,6 @@
 //! What the monitors of one program share besides the run.
 
+use crate::control::{Control, RunEvent};
 use dejavm_trace::event::Registry;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -58,6 +59,13 @@ pub struct Services {
 }
 
 impl Services {
+    /// What happened to the run, and beside it, since the last call.
+    pub fn take_events(&self, control: &mut dyn Control) -> Vec<RunEvent> {
+        let mut events = control.take_events();
+        events.extend(self.dumps.take_ended().map(RunEvent::DumpCompleted));
+        events
+    }
+
     /// With no character devices yet.
     pub fn new(trace: Arc<Registry>, log: Box<dyn LogControl>, identity: Identity) -> Self {
         Self { trace, log, dumps: Default::default(), identity, chardevs: RefCell::default() }

@@ -1,5 +1,6 @@
 //! What happens to a run that those who watch it are told of.
 
+use crate::dump::Status;
 use dejavm_core::types::Icount;
 
 /// Why a replay stands where it stands.
@@ -36,6 +37,8 @@ pub enum RunEvent {
     },
     /// The power button was pressed.
     Powerdown,
+    /// A dump of guest memory is complete, or has failed.
+    DumpCompleted(Status),
     /// A replay came to a place and stands there.
     Arrived {
         /// Where it is.

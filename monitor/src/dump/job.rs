@@ -23,14 +23,12 @@ pub enum State {
 }
 
 impl State {
-    /// The word for it in HMP and QMP.
+    /// The words for them in HMP and QMP.
+    pub const NAMES: [&'static str; 4] = ["none", "active", "completed", "failed"];
+
+    /// The word for it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Active => "active",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-        }
+        Self::NAMES[self as usize]
     }
 }
 
@@ -52,6 +50,8 @@ struct Shared {
     status: Status,
     /// The end of the latest dump has not been taken notice of.
     news: bool,
+    /// Hears of the end of a detached dump.
+    on_end: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 /// Dumps, one at a time. Dropping it waits for the one that is being written.
@@ -89,6 +89,10 @@ impl Jobs {
         let work = move || {
             // The error is in the status.
             let _ = run(&shared, &snapshot, &request, output);
+            let on_end = lock(&shared).on_end.clone();
+            if let Some(on_end) = on_end {
+                on_end();
+            }
         };
         match std::thread::Builder::new().name("dump".into()).spawn(work) {
             Ok(thread) => *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread),
@@ -104,6 +108,11 @@ impl Jobs {
     /// The latest dump.
     pub fn status(&self) -> Status {
         lock(&self.shared).status.clone()
+    }
+
+    /// Calls `on_end` whenever a detached dump has ended, from another thread.
+    pub fn on_end(&self, on_end: impl Fn() + Send + Sync + 'static) {
+        lock(&self.shared).on_end = Some(Arc::new(on_end));
     }
 
     /// The dump that has ended since the last call, for those who announce it.
@@ -198,7 +207,7 @@ mod tests {
         let jobs = Jobs::default();
         let full = || Destination::Path("/dev/full".into());
         let error = jobs.start(&fake, &Request::ELF, full(), false).unwrap_err().to_string();
-        assert_eq!(error, "dump: failed to save memory: No space left on device (os error 28)");
+        assert_eq!(error, "dump: failed to save memory: No space left on device");
         assert_eq!((jobs.status().state, jobs.status().error), (State::Failed, Some(error)));
         // What makes no sense is refused, and is no dump.
         let empty = Request { range: Some((1 << 40, 4096)), ..Request::ELF };

@@ -49,6 +49,43 @@ pub enum Format {
     Windows,
 }
 
+impl Format {
+    /// The names of all formats in QMP.
+    pub const NAMES: [&'static str; 8] = [
+        "elf",
+        "kdump-zlib",
+        "kdump-lzo",
+        "kdump-snappy",
+        "kdump-raw-zlib",
+        "kdump-raw-lzo",
+        "kdump-raw-snappy",
+        "win-dmp",
+    ];
+
+    /// All formats, in the order of their names.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let kdump = [false, true].into_iter().flat_map(|raw| {
+            let all = [Compression::Zlib, Compression::Lzo, Compression::Snappy];
+            all.map(|compression| Self::Kdump { compression, raw })
+        });
+        [Self::Elf].into_iter().chain(kdump).chain([Self::Windows])
+    }
+
+    /// Its name.
+    ///
+    /// # Panics
+    /// If [`Self::all`] lacks it.
+    pub fn name(self) -> &'static str {
+        let known = Self::all().zip(Self::NAMES).find(|(format, _)| *format == self);
+        known.map(|(_, name)| name).expect("all formats have names")
+    }
+
+    /// The format of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::all().zip(Self::NAMES).find(|(_, n)| *n == name).map(|(format, _)| format)
+    }
+}
+
 /// What is to be dumped, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -91,7 +128,7 @@ pub enum DumpError {
     #[error("There is a dump in process, please wait.")]
     Busy,
     /// The file cannot be made.
-    #[error("Could not create '{path}': {error}", path = path.display())]
+    #[error("Could not create '{path}': {}", reason(error), path = path.display())]
     Create {
         /// Where.
         path: PathBuf,
@@ -99,11 +136,17 @@ pub enum DumpError {
         error: io::Error,
     },
     /// The file cannot be written.
-    #[error("dump: failed to save memory: {0}")]
+    #[error("dump: failed to save memory: {}", reason(.0))]
     Write(#[from] io::Error),
     /// The guest is not one that the format is for.
     #[error("win-dump: {0}")]
     NotWindows(String),
+}
+
+/// The host's reason, as `strerror` has it.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// Hears how many bytes of guest memory are done, and of how many.

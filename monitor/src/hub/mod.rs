@@ -49,7 +49,7 @@ impl Hub {
                 let Some(client) = self.clients.get_mut(&id) else { return };
                 client.heard = true;
                 let out = client.talk.feed(&bytes, control, &self.services);
-                self.tell_others(id, &control.take_events());
+                self.tell_others(id, &self.services.take_events(control));
                 self.answer(id, out);
                 self.listen_again(id);
             }
@@ -67,7 +67,7 @@ impl Hub {
                 continue;
             }
             let Some(out) = client.talk.execute_next(control, &self.services) else { continue };
-            self.tell_others(id, &control.take_events());
+            self.tell_others(id, &self.services.take_events(control));
             self.answer(id, out);
             self.listen_again(id);
         }

@@ -1,6 +1,7 @@
 //! Events as QMP tells them.
 
-use super::schema::{Member, Type, required};
+use super::commands::dump;
+use super::schema::{Member, Type, optional, required};
 use crate::control::{Arrival, RunEvent};
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,6 +19,8 @@ pub enum EventKind {
     Reset,
     /// The power button was pressed.
     Powerdown,
+    /// A dump of guest memory is complete, or has failed.
+    DumpCompleted,
     /// A replay came to a place and stands there.
     ReplayArrived,
 }
@@ -29,6 +32,7 @@ pub const EVENTS: &[EventKind] = &[
     EventKind::Shutdown,
     EventKind::Reset,
     EventKind::Powerdown,
+    EventKind::DumpCompleted,
     EventKind::ReplayArrived,
 ];
 
@@ -51,6 +55,8 @@ const CAUSE: &[Member] = &[
 const ARRIVAL: &[Member] =
     &[required("icount", Type::Int), required("reason", Type::Enum(&["seek", "breakpoint", "end"]))];
 
+const DUMP: &[Member] = &[required("result", dump::STATUS), optional("error", Type::Str)];
+
 impl EventKind {
     /// Its name on the wire.
     pub fn name(self) -> &'static str {
@@ -60,6 +66,7 @@ impl EventKind {
             Self::Shutdown => "SHUTDOWN",
             Self::Reset => "RESET",
             Self::Powerdown => "POWERDOWN",
+            Self::DumpCompleted => "DUMP_COMPLETED",
             Self::ReplayArrived => "REPLAY_ARRIVED",
         }
     }
@@ -69,6 +76,7 @@ impl EventKind {
         match self {
             Self::Stop | Self::Resume | Self::Powerdown => &[],
             Self::Shutdown | Self::Reset => CAUSE,
+            Self::DumpCompleted => DUMP,
             Self::ReplayArrived => ARRIVAL,
         }
     }
@@ -85,6 +93,13 @@ pub fn describe(event: &RunEvent) -> (EventKind, Option<Value>) {
         }
         RunEvent::Reset { guest, reason } => {
             (EventKind::Reset, Some(json!({"guest": guest, "reason": reason})))
+        }
+        RunEvent::DumpCompleted(status) => {
+            let mut data = json!({"result": dump::status(status)});
+            if let Some(error) = &status.error {
+                data["error"] = json!(error);
+            }
+            (EventKind::DumpCompleted, Some(data))
         }
         RunEvent::Arrived { icount, why } => {
             let reason = match why {
@@ -115,6 +130,7 @@ pub fn message(event: &RunEvent) -> Value {
 mod tests {
     use super::super::schema::check_arguments;
     use super::*;
+    use crate::dump::Status;
 
     #[test]
     fn data_is_what_the_schema_says() {
@@ -122,6 +138,7 @@ mod tests {
             RunEvent::Stop,
             RunEvent::Shutdown { guest: false, reason: "host-qmp-quit" },
             RunEvent::Reset { guest: true, reason: "guest-reset" },
+            RunEvent::DumpCompleted(Status { error: Some("full".into()), ..Status::default() }),
             RunEvent::Arrived { icount: 5, why: Arrival::Breakpoint },
         ] {
             let (kind, data) = describe(&event);

@@ -5,6 +5,7 @@ use crate::console::monitors::Monitors;
 use crate::console::{Console, ConsoleOptions};
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::hostio::HostEvent;
 use crate::hostio::terminal::{self, RawTerminal};
 use crate::logging;
 use dejavm_core::machine::Machine;
@@ -90,6 +91,10 @@ impl Desk {
             filename: spec.filename(),
             open: true,
         }));
+        let events = console.events().clone();
+        services.dumps.on_end(move || {
+            events.send(HostEvent::DumpEnded);
+        });
         let mut monitors = Monitors::new(services);
         monitors.open(&places.sockets, &mut console)?;
         if for_programs {

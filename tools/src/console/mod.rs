@@ -244,6 +244,8 @@ impl Console {
             HostEvent::Input(bytes) => bytes.into_iter().for_each(|byte| self.key(byte)),
             HostEvent::InputEnded => self.input_open = false,
             HostEvent::Terminate => self.end("host-signal"),
+            // The monitors will notice.
+            HostEvent::DumpEnded => {}
             HostEvent::Monitor(incoming) => self.incoming.push_back(incoming),
         }
     }

@@ -80,7 +80,7 @@ impl Monitors {
     /// Carries out a line from the terminal; gives what it prints.
     pub fn execute(&mut self, line: &str, control: &mut dyn Control) -> String {
         let text = self.hmp.execute(line, control);
-        self.hub.tell(&control.take_events());
+        self.hub.tell(&self.services.take_events(control));
         text
     }
 
@@ -90,7 +90,7 @@ impl Monitors {
         control: &mut dyn Control,
         incoming: impl IntoIterator<Item = transport::Incoming>,
     ) -> bool {
-        self.hub.tell(&control.take_events());
+        self.hub.tell(&self.services.take_events(control));
         for incoming in incoming {
             self.hub.receive(incoming, control);
         }

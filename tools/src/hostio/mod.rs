@@ -18,6 +18,8 @@ pub enum HostEvent {
     InputEnded,
     /// The process was asked to end.
     Terminate,
+    /// A dump that was written beside the run has ended.
+    DumpEnded,
     /// Something happened at a monitor's socket.
     Monitor(Incoming),
 }

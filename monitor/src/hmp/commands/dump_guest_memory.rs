@@ -3,8 +3,9 @@
 use super::super::Context;
 use super::super::arguments::Arguments;
 use super::{Command, CommandError, Outcome, current_cpu};
-use crate::dump::{Compression, Destination, DumpError, Format, MachineSource, Request};
+use crate::dump::{Compression, Format};
 use crate::hmp::expression;
+use serde_json::json;
 
 pub(crate) const COMMAND: Command = Command {
     names: &["dump-guest-memory"],
@@ -47,11 +48,19 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
         }
     };
     arguments.end()?;
-    let request = Request { format: options.format()?, paging: options.paging, range };
-    let source = MachineSource::new(context.control.machine());
-    let jobs = &context.services.dumps;
-    jobs.start(&source, &request, Destination::Path(file.into()), options.detach)
-        .map_err(|error: DumpError| CommandError::Refused(format!("Error: {error}")))
+    let mut given = json!({
+        "paging": options.paging,
+        "detach": options.detach,
+        "protocol": format!("file:{file}"),
+        "format": options.format()?.name(),
+    });
+    if let Some((begin, length)) = range {
+        (given["begin"], given["length"]) = (json!(begin), json!(length));
+    }
+    match context.qmp("dump-guest-memory", given) {
+        Err(CommandError::Refused(message)) => Err(refused(&message)),
+        other => other.map(drop),
+    }
 }
 
 fn refused(message: &str) -> CommandError {

@@ -1,6 +1,7 @@
 //! The commands, in a file for each group of them, with the types of their arguments and results.
 
 mod chardev;
+pub(crate) mod dump;
 mod human;
 mod introspection;
 mod machine;
@@ -96,6 +97,7 @@ pub(crate) const CAPABILITIES: Command = Command::new(
 const GROUPS: &[&[Command]] = &[
     &[CAPABILITIES],
     chardev::COMMANDS,
+    dump::COMMANDS,
     human::COMMANDS,
     introspection::COMMANDS,
     machine::COMMANDS,
