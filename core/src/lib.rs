@@ -4,8 +4,10 @@
 //! Nothing in this crate reads host time, files, the environment, or anything in hash order.
 
 pub mod boundary;
+pub mod codemem;
 pub mod cpu;
 pub mod devices;
+pub mod jit;
 pub mod machine;
 pub mod mem;
 pub mod softfloat;

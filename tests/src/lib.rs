@@ -14,6 +14,7 @@ pub mod generate;
 pub mod image;
 pub mod isa;
 pub mod layout;
+pub mod lockstep;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod native;
 pub mod rig;

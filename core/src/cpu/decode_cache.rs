@@ -134,6 +134,11 @@ impl DecodeCache {
         (Found::Block(Block { start: start as u32, len: len as u32 }), used)
     }
 
+    /// The instructions of a block.
+    pub fn insns(&self, block: Block) -> &[Insn] {
+        &self.arena[block.start as usize..][..block.len as usize]
+    }
+
     /// Drops the blocks of a page whose code was overwritten.
     pub fn drop_page(&mut self, ram_page: u32) {
         self.generation += 1;
@@ -149,6 +154,11 @@ impl DecodeCache {
         self.blocks.clear();
         self.pages.clear();
     }
+}
+
+/// A decoder of code at linear address `ip`, of the vendor and with the extensions of the model.
+pub fn decoder(bytes: &[u8], size: CodeSize, ip: u64) -> Decoder<'_> {
+    Decoder::with_ip(size as u32, bytes, ip, DECODER_OPTIONS)
 }
 
 /// Decodes one instruction from bytes that may come from two pages; `None` if they are too few.
@@ -175,6 +185,6 @@ fn flatten(i: &Instruction, bitness: u32) -> Insn {
 }
 
 /// Whether execution may go on elsewhere, or the run loop must look around, after this one.
-fn ends_block(i: &Instruction) -> bool {
+pub fn ends_block(i: &Instruction) -> bool {
     i.is_invalid() || i.flow_control() != FlowControl::Next
 }

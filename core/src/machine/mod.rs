@@ -7,9 +7,10 @@ mod run_loop;
 mod schedule;
 mod state;
 pub mod state_hash;
+mod translated;
 pub mod virtual_time;
 
-pub use pc::{Machine, Prepared, RunLimit, StopReason};
+pub use pc::{Accel, Machine, Prepared, RunLimit, StopReason};
 pub use state::{LoadError, MachineState, RamPage, STATE_VERSION};
 
 use thiserror::Error;

@@ -21,6 +21,7 @@ use crate::cpu::state::Shadow;
 use crate::cpu::stops::Stops;
 use crate::cpu::{Activity, Clock, CpuState, Entropy, Env, Vcpu, system};
 use crate::devices::fw_cfg::VmcoreinfoNote;
+use crate::jit::{Jit, JitStats, JitUnavailable};
 use crate::mem::Memory;
 use crate::types::{Gpa, MAX_VCPUS, VcpuId, VirtualNs};
 use iced_x86::Code;
@@ -86,6 +87,29 @@ pub enum Prepared {
     Stop(StopReason),
 }
 
+/// What executes instructions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accel {
+    /// The interpreter: the reference, on any host.
+    #[default]
+    Interp,
+    /// The translator, on hosts that it knows.
+    Jit,
+}
+
+impl Accel {
+    /// Whether this host has it.
+    ///
+    /// # Errors
+    /// Why it has not.
+    pub fn available(self) -> Result<(), JitUnavailable> {
+        match self {
+            Self::Interp => Ok(()),
+            Self::Jit => Jit::new().map(drop),
+        }
+    }
+}
+
 /// The machine.
 pub struct Machine {
     config: MachineConfig,
@@ -97,6 +121,7 @@ pub struct Machine {
     pub(super) clock: Clock,
     pub(super) entropy: Entropy,
     pub(super) code: DecodeCache,
+    pub(super) jit: Option<Box<Jit>>,
     pub(super) schedule: Schedule,
     memory_hash: MemoryHash,
     pub(super) outbound: Vec<Outbound>,
@@ -134,6 +159,7 @@ impl Machine {
             clock: Clock::default(),
             entropy: Entropy::new(config.seed),
             code: DecodeCache::default(),
+            jit: None,
             schedule: Schedule::new(u64::from(config.quantum_icount)),
             schedule_before: Schedule::new(u64::from(config.quantum_icount)),
             begun: None,
@@ -213,6 +239,38 @@ impl Machine {
     /// Whether the machine is off, and why.
     pub fn off(&self) -> Option<StopReason> {
         self.off
+    }
+
+    /// Chooses what executes instructions, from here on. No choice changes anything that the
+    /// guest, or a recording, can see.
+    ///
+    /// # Errors
+    /// Why this host cannot translate; the interpreter goes on then.
+    pub fn set_accel(&mut self, accel: Accel) -> Result<(), JitUnavailable> {
+        self.jit = None;
+        // Entry points of a translator that is gone must not be found again.
+        self.code.generation += 1;
+        if accel == Accel::Jit {
+            self.jit = Some(Box::new(Jit::new()?));
+        }
+        Ok(())
+    }
+
+    /// Translates what has run so many times (1: everything at once). It changes speed alone.
+    pub fn translate_after(&mut self, runs: u16) {
+        if let Some(jit) = &mut self.jit {
+            jit.hot = runs;
+        }
+    }
+
+    /// What executes instructions.
+    pub fn accel(&self) -> Accel {
+        if self.jit.is_some() { Accel::Jit } else { Accel::Interp }
+    }
+
+    /// What the translator did, if there is one.
+    pub fn jit_stats(&self) -> Option<JitStats> {
+        self.jit.as_ref().map(|jit| jit.tables.stats)
     }
 
     /// How many bytes a UART takes now.
@@ -366,9 +424,10 @@ impl Machine {
         let start = self.clock.icount;
         self.clock.limit = self.slice_end(limit);
         let begun = self.begun.take();
-        let Self { vcpus, targets, mem, board, clock, entropy, code, .. } = self;
+        let Self { vcpus, targets, mem, board, clock, entropy, code, jit, .. } = self;
         let cpu = &mut vcpus[id];
-        let mut slice = Slice { cpu, targets: &mut targets[id], mem, board, clock, entropy, code };
+        let jit = jit.as_deref_mut();
+        let mut slice = Slice { cpu, targets: &mut targets[id], mem, board, clock, entropy, code, jit };
         let result = slice.run(begun);
         let cpu = &mut self.vcpus[id];
         let stop_point = cpu.stops.take_stop();
@@ -519,6 +578,7 @@ struct Slice<'a> {
     clock: &'a mut Clock,
     entropy: &'a mut Entropy,
     code: &'a mut DecodeCache,
+    jit: Option<&'a mut Jit>,
 }
 
 impl Slice<'_> {
@@ -580,9 +640,9 @@ impl Slice<'_> {
     }
 
     fn with_runner<T>(&mut self, f: impl FnOnce(&mut Runner<'_, '_>) -> T) -> T {
-        let Self { cpu, targets, mem, board, clock, entropy, code } = self;
+        let Self { cpu, targets, mem, board, clock, entropy, code, jit } = self;
         let mut env = Env { mem, io: *board, clock, entropy };
-        f(&mut Runner { cpu, env: &mut env, code, targets })
+        f(&mut Runner { cpu, env: &mut env, code, targets, jit: jit.as_deref_mut() })
     }
 }
 

@@ -8,23 +8,30 @@ use crate::cpu::insn::Insn;
 use crate::cpu::state::{CodeSize, Shadow, seg};
 use crate::cpu::system::{self, Delivery};
 use crate::cpu::{Activity, Env, Vcpu};
-use crate::mem::AccessKind;
+use crate::jit::Jit;
+use crate::mem::{AccessKind, Memory};
 use crate::types::{Exception, vector};
 use iced_x86::FlowControl;
 
 /// Where a block was found last time, by linear address.
 #[derive(Clone, Copy, Default)]
-struct Target {
-    linear: u64,
+pub(super) struct Target {
+    pub(super) linear: u64,
     /// Code size, rights, and the stamps of translations and decoded code that it holds for.
     key: u64,
-    block: Option<Block>,
+    /// `None`: the first instruction crosses its page.
+    pub(super) block: Option<Block>,
+    pub(super) ram_offset: u64,
+    /// Where it is in generated code; 0 if it is not, as far as is known.
+    pub(super) entry: u64,
+    /// How often it was wanted in generated code.
+    pub(super) runs: u16,
 }
 
 const TARGETS: usize = 4096;
 
 /// The blocks that a vCPU ran lately. Entries die by their key, so nothing is ever cleared.
-pub struct TargetCache(Box<[Target; TARGETS]>);
+pub struct TargetCache(pub(super) Box<[Target; TARGETS]>);
 
 impl Default for TargetCache {
     fn default() -> Self {
@@ -42,6 +49,18 @@ pub struct Runner<'a, 'e> {
     pub code: &'a mut DecodeCache,
     /// Where this vCPU's blocks are.
     pub targets: &'a mut TargetCache,
+    /// The translator, if code is to be translated.
+    pub jit: Option<&'a mut Jit>,
+}
+
+/// Forgets what was made of code that was overwritten.
+pub(super) fn drop_pages(mem: &mut Memory, code: &mut DecodeCache, mut jit: Option<&mut Jit>) {
+    for page in mem.take_overwritten_code() {
+        code.drop_page(page);
+        if let Some(jit) = jit.as_deref_mut() {
+            jit.drop_page(page);
+        }
+    }
 }
 
 /// A triple fault ended the slice.
@@ -65,7 +84,15 @@ impl Runner<'_, '_> {
     pub fn run(&mut self) -> Result<(), TripleFault> {
         self.cpu.attention = false;
         // Delivering an interrupt, or someone outside, may have stored to code.
-        self.drop_overwritten();
+        let mut jit = self.jit.take();
+        let result = self.run_with(jit.as_deref_mut());
+        self.drop_overwritten(jit.as_deref_mut());
+        self.jit = jit;
+        result
+    }
+
+    fn run_with(&mut self, mut jit: Option<&mut Jit>) -> Result<(), TripleFault> {
+        self.drop_overwritten(jit.as_deref_mut());
         if self.cpu.shadow != Shadow::None {
             return if self.stops_here() { Ok(()) } else { self.after_shadow() };
         }
@@ -73,11 +100,12 @@ impl Runner<'_, '_> {
             if self.stops_here() {
                 return Ok(());
             }
-            if self.cpu.careful {
-                self.careful_step()?
-            } else {
-                self.run_block()?
+            match jit.as_deref_mut() {
+                _ if self.cpu.careful => self.careful_step()?,
+                Some(jit) if !self.cpu.stops.armed() => self.run_translated(jit)?,
+                _ => self.run_block()?,
             }
+            self.drop_overwritten(jit.as_deref_mut());
             if self.cpu.attention || self.env.clock.icount >= self.env.clock.limit {
                 return Ok(());
             }
@@ -109,8 +137,8 @@ impl Runner<'_, '_> {
         self.cpu.fetch_address().unwrap_or(self.cpu.rip())
     }
 
-    fn run_block(&mut self) -> Result<(), TripleFault> {
-        let found = self.find_block();
+    pub(super) fn run_block(&mut self) -> Result<(), TripleFault> {
+        let found = self.find_target().and_then(|slot| self.targets.0[slot].block);
         if self.cpu.stops.armed() {
             return self.run_to_breakpoint(found);
         }
@@ -161,35 +189,32 @@ impl Runner<'_, '_> {
             }
             index += 1;
         }
-        self.drop_overwritten();
         Ok(())
     }
 
+    /// Forgets what was made of code that was overwritten.
     #[inline]
-    fn drop_overwritten(&mut self) {
-        if !self.env.mem.has_overwritten_code() {
-            return;
-        }
-        for page in self.env.mem.take_overwritten_code() {
-            self.code.drop_page(page);
+    pub(super) fn drop_overwritten(&mut self, jit: Option<&mut Jit>) {
+        if self.env.mem.has_overwritten_code() {
+            drop_pages(self.env.mem, self.code, jit);
         }
     }
 
-    /// The block at RIP; `None` if its first instruction must be taken the careful way.
+    /// The slot of what is at RIP; `None` if its first instruction must be taken the careful way.
     #[inline]
-    fn find_block(&mut self) -> Option<Block> {
+    pub(super) fn find_target(&mut self) -> Option<usize> {
         let linear = self.linear_rip()?;
         let key = self.target_key();
         let slot = (linear ^ (linear >> 12)) as usize % TARGETS;
         let known = &self.targets.0[slot];
         if known.linear == linear && known.key == key {
-            return known.block;
+            return Some(slot);
         }
-        let block = self.decode_block(linear)?;
+        let (block, ram_offset) = self.decode_block(linear)?;
         // Decoding may have changed the stamps.
         let key = self.target_key();
-        self.targets.0[slot] = Target { linear, key, block };
-        block
+        self.targets.0[slot] = Target { linear, key, block, ram_offset, entry: 0, runs: 0 };
+        Some(slot)
     }
 
     #[inline(always)]
@@ -214,25 +239,29 @@ impl Runner<'_, '_> {
     /// Looks the block up by physical address. `None`: the fetch faults, and the careful way
     /// will raise that. `Some(None)`: the first instruction crosses its page.
     #[cold]
-    fn decode_block(&mut self, linear: u64) -> Option<Option<Block>> {
+    fn decode_block(&mut self, linear: u64) -> Option<(Option<Block>, u64)> {
         if self.cpu.code_size == CodeSize::Bits64 && !crate::cpu::access::canonical(linear) {
             return None;
         }
         let gpa = self.cpu.translate(self.env, linear, AccessKind::Execute, self.cpu.mmu).ok()?;
-        self.drop_overwritten();
+        if self.env.mem.has_overwritten_code() {
+            // Accessed bits were set within code.
+            return None;
+        }
         let offset = self.env.mem.ram_offset(gpa)?;
         let (found, newly_watched) = self.code.block_at(self.env.mem, offset, self.cpu.code_size);
         if newly_watched {
             self.cpu.drop_fast_writes(self.env, offset);
         }
-        match found {
-            Found::Block(block) => Some(Some(block)),
-            Found::Crosses => Some(None),
-        }
+        let block = match found {
+            Found::Block(block) => Some(block),
+            Found::Crosses => None,
+        };
+        Some((block, offset as u64))
     }
 
     /// One instruction with everything checked: its fetch, breakpoints, TF.
-    fn careful_step(&mut self) -> Result<(), TripleFault> {
+    pub(super) fn careful_step(&mut self) -> Result<(), TripleFault> {
         let hits = self.cpu.instruction_breakpoints();
         if hits != 0 {
             self.cpu.dr[6] |= hits;
@@ -251,7 +280,6 @@ impl Runner<'_, '_> {
         self.cpu.flags.set_system(flags::RF, false);
         self.cpu.entered_handler = false;
         let result = self.cpu.step_through(self.env);
-        self.drop_overwritten();
         match result {
             Err(e) => {
                 self.cpu.flags.set_system(flags::RF, resumed);
@@ -294,7 +322,7 @@ impl Runner<'_, '_> {
         }
     }
 
-    fn raise(&mut self, e: Exception) -> Result<(), TripleFault> {
+    pub(super) fn raise(&mut self, e: Exception) -> Result<(), TripleFault> {
         self.cpu.stops.forget_faulted(self.env.clock.icount);
         self.probe(ProbeEvent::Exception {
             vector: e.vector,

@@ -5,6 +5,7 @@
 
 use super::board_pc::{BoardState, MachineRequest};
 use super::pc::{Machine, StopReason};
+use super::run_loop::drop_pages;
 use super::schedule::Schedule;
 use crate::cpu::state::CpuState;
 use crate::cpu::{Clock, Entropy};
@@ -189,8 +190,6 @@ impl Machine {
             let gpa: Gpa = self.mem.gpa_of((number as usize) << PAGE_SHIFT);
             self.mem.write_bytes(gpa, bytes);
         }
-        for page in self.mem.take_overwritten_code() {
-            self.code.drop_page(page);
-        }
+        drop_pages(&mut self.mem, &mut self.code, self.jit.as_deref_mut());
     }
 }

@@ -36,6 +36,12 @@ impl Ram {
         Ok(Self { base: base.cast(), len })
     }
 
+    /// The host address of the first byte, for generated code: see the invariant of
+    /// `crate::codemem`.
+    pub fn host_address(&self) -> u64 {
+        self.base as u64
+    }
+
     /// The size in bytes.
     pub fn len(&self) -> usize {
         self.len

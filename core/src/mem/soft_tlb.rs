@@ -18,6 +18,25 @@ pub enum MmuIndex {
     UserAligned = 3,
 }
 
+/// Where generated code finds things in a table of translations.
+pub mod tlb_layout {
+    use super::TlbEntry;
+    use std::mem::offset_of;
+
+    /// The number of entries of a table, indexed by linear page.
+    pub const ENTRIES: usize = super::ENTRIES;
+    /// log2 of the size of an entry.
+    pub const ENTRY_SHIFT: u8 = size_of::<TlbEntry>().trailing_zeros() as u8;
+    /// Offset of [`TlbEntry::read_tag`].
+    pub const READ_TAG: i32 = offset_of!(TlbEntry, read_tag) as i32;
+    /// Offset of [`TlbEntry::write_tag`].
+    pub const WRITE_TAG: i32 = offset_of!(TlbEntry, write_tag) as i32;
+    /// Offset of [`TlbEntry::ram_offset`].
+    pub const RAM_OFFSET: i32 = offset_of!(TlbEntry, ram_offset) as i32;
+
+    const _: () = assert!(size_of::<TlbEntry>().is_power_of_two());
+}
+
 /// One cached translation. A tag holds the linear page and the generation it is valid in;
 /// one tag per kind of access that is allowed without looking further.
 #[derive(Clone, Copy, Default)]
@@ -36,11 +55,21 @@ pub struct TlbEntry {
 const ENTRIES: usize = 512;
 const TABLES: usize = 4;
 
+/// A tag for slot `slot` that no address of the slot matches, not even if only the page is
+/// compared.
+fn never(slot: usize) -> u64 {
+    (slot as u64 ^ 1) << PAGE_SHIFT
+}
+
+fn empty() -> [[TlbEntry; ENTRIES]; TABLES] {
+    let slot =
+        |k: usize| TlbEntry { read_tag: never(k), write_tag: never(k), exec_tag: never(k), ram_offset: 0 };
+    [std::array::from_fn(slot); TABLES]
+}
+
 /// The soft TLB of one vCPU.
 pub struct SoftTlb {
     entries: Box<[[TlbEntry; ENTRIES]; TABLES]>,
-    /// In the low 12 bits of each valid tag; never 0, so that zeroed entries never match.
-    generation: u64,
     /// The value of [`super::Memory::translation_epoch`] that this TLB is in step with.
     pub epoch: u64,
     /// Counts flushes; what others derive from translations is stale when it changes.
@@ -49,12 +78,7 @@ pub struct SoftTlb {
 
 impl Default for SoftTlb {
     fn default() -> Self {
-        Self {
-            entries: Box::new([[TlbEntry::default(); ENTRIES]; TABLES]),
-            generation: 1,
-            epoch: 0,
-            flushes: 0,
-        }
+        Self { entries: Box::new(empty()), epoch: 0, flushes: 0 }
     }
 }
 
@@ -62,7 +86,12 @@ impl SoftTlb {
     /// The tag that an entry for `va` must hold.
     #[inline(always)]
     pub fn tag(&self, va: u64) -> u64 {
-        (va & !PAGE_OFFSET_MASK) | self.generation
+        va & !PAGE_OFFSET_MASK
+    }
+
+    /// The host address of the table of an MMU index, for generated code.
+    pub fn table_address(&self, index: MmuIndex) -> u64 {
+        self.entries[index as usize].as_ptr() as u64
     }
 
     /// The one place where a translation of `va` can be.
@@ -75,11 +104,11 @@ impl SoftTlb {
     /// that no flag of the page wants to see stores.
     pub fn insert(&mut self, index: MmuIndex, va: u64, t: &Translation, ram_offset: u64, fast_write: bool) {
         let tag = self.tag(va);
-        let slot = &mut self.entries[index as usize][(va >> PAGE_SHIFT) as usize % ENTRIES];
-        *slot = TlbEntry {
-            read_tag: if t.readable { tag } else { 0 },
-            write_tag: if t.writable && fast_write { tag } else { 0 },
-            exec_tag: if t.executable { tag } else { 0 },
+        let k = (va >> PAGE_SHIFT) as usize % ENTRIES;
+        self.entries[index as usize][k] = TlbEntry {
+            read_tag: if t.readable { tag } else { never(k) },
+            write_tag: if t.writable && fast_write { tag } else { never(k) },
+            exec_tag: if t.executable { tag } else { never(k) },
             ram_offset,
         };
     }
@@ -87,18 +116,16 @@ impl SoftTlb {
     /// Forgets everything.
     pub fn flush(&mut self) {
         self.flushes += 1;
-        self.generation += 1;
-        if self.generation > PAGE_OFFSET_MASK {
-            *self.entries = [[TlbEntry::default(); ENTRIES]; TABLES];
-            self.generation = 1;
-        }
+        *self.entries = empty();
     }
 
     /// Forgets that the page at `ram_offset` may be written at full speed.
     pub fn drop_writes_to(&mut self, ram_offset: u64) {
-        for e in self.entries.iter_mut().flatten() {
-            if e.ram_offset == ram_offset {
-                e.write_tag = 0;
+        for table in self.entries.iter_mut() {
+            for (k, e) in table.iter_mut().enumerate() {
+                if e.ram_offset == ram_offset {
+                    e.write_tag = never(k);
+                }
             }
         }
     }

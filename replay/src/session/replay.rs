@@ -7,7 +7,7 @@ use super::timeline::Travel;
 use super::{Divergence, Mismatch, Observer, SessionError};
 use crate::journal::{ChunkEntry, End, EndReason, Ending, EventsChunk, Header, Reader, StateDigest};
 use dejavm_core::boundary::{Images, Position};
-use dejavm_core::machine::{Machine, RunLimit, StopReason};
+use dejavm_core::machine::{Accel, Machine, RunLimit, StopReason};
 use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
 use std::io::{Read, Seek};
@@ -73,10 +73,22 @@ impl Cursor {
 
 impl<F: Read + Seek> ReplaySession<Engine, F> {
     /// A replay on vCPU threads; `given` are the images, where the journal does not hold them.
-    pub fn open(mut reader: Reader<F>, given: Images) -> Result<Self, SessionError> {
+    pub fn open(reader: Reader<F>, given: Images) -> Result<Self, SessionError> {
+        Self::open_with(reader, given, Accel::Interp)
+    }
+
+    /// [`Self::open`], with an engine of choice; the interpreter serves where the host does not
+    /// have it.
+    pub fn open_with(mut reader: Reader<F>, given: Images, accel: Accel) -> Result<Self, SessionError> {
         let images = reader.read_images(given)?;
         let (header, start) = (reader.header().clone(), reader.read_start()?);
-        let make = move || machine_at_start(&header, &images, start.as_ref()).map(Engine::new);
+        let make = move || {
+            let mut machine = machine_at_start(&header, &images, start.as_ref())?;
+            if let Err(e) = machine.set_accel(accel) {
+                tracing::warn!("{e}; the interpreter serves");
+            }
+            Ok(Engine::new(machine))
+        };
         Self::with_machine(reader, Box::new(make))
     }
 }

@@ -13,6 +13,25 @@ pub enum IdlePolicy {
     Jump,
 }
 
+/// What executes instructions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum AccelName {
+    /// The interpreter: the reference, on any host.
+    #[default]
+    Interp,
+    /// The translator to the host's own instructions, on x86-64 hosts.
+    Jit,
+}
+
+/// The engine. It changes speed and nothing else: a recording made with one replays with the
+/// other, bit for bit.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct AccelArgs {
+    /// What executes instructions. Any choice gives the same run; a recording does not remember it.
+    #[arg(long, value_name = "ENGINE", value_enum, default_value_t = AccelName::Interp)]
+    pub accel: AccelName,
+}
+
 /// The machine.
 #[derive(Debug, Args)]
 pub struct MachineArgs {

@@ -11,9 +11,9 @@ mod serial;
 mod size;
 
 pub use dump::DumpArgs;
-pub use machine::{IdlePolicy, MachineArgs, ObserveArgs};
 pub use monitor::{MonitorArgs, MonitorPlaces, MonitorSpec, TerminalMonitor};
 pub use recordings::{BisectArgs, PackArgs, TrimArgs, UnpackArgs};
+pub use machine::{AccelArgs, AccelName, IdlePolicy, MachineArgs, ObserveArgs};
 pub use rtc::RtcBase;
 pub use serial::SerialSpec;
 pub use size::MemorySize;
@@ -136,6 +136,9 @@ pub struct RunArgs {
     /// Where monitors are.
     #[command(flatten)]
     pub monitors: MonitorArgs,
+    /// The engine.
+    #[command(flatten)]
+    pub accel: AccelArgs,
     /// What is watched.
     #[command(flatten)]
     pub observe: ObserveArgs,
@@ -163,6 +166,9 @@ pub struct RecordArgs {
     /// Where monitors are.
     #[command(flatten)]
     pub monitors: MonitorArgs,
+    /// The engine.
+    #[command(flatten)]
+    pub accel: AccelArgs,
     /// What is watched.
     #[command(flatten)]
     pub observe: ObserveArgs,
@@ -213,6 +219,9 @@ pub struct ReplayArgs {
     /// Where the images are, if not in the journal.
     #[command(flatten)]
     pub images: ImageArgs,
+    /// The engine.
+    #[command(flatten)]
+    pub accel: AccelArgs,
     /// What is watched.
     #[command(flatten)]
     pub observe: ObserveArgs,
@@ -244,6 +253,9 @@ pub struct VerifyArgs {
     /// Where the images are, if not in the journal.
     #[command(flatten)]
     pub images: ImageArgs,
+    /// The engine.
+    #[command(flatten)]
+    pub accel: AccelArgs,
 }
 
 /// `dejavm events`

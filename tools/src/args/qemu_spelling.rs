@@ -2,6 +2,7 @@
 
 /// Options that QEMU users spell with one dash, and whether a value follows.
 const OPTIONS: &[(&str, bool)] = &[
+    ("accel", true),
     ("kernel", true),
     ("initrd", true),
     ("append", true),

@@ -14,6 +14,7 @@ use crate::output::print;
 use crate::say;
 use crossbeam_channel::{Receiver, unbounded};
 use dejavm_core::boundary::{Images, Inbound, MachineConfig, Outbound};
+use dejavm_core::machine::Accel;
 use dejavm_replay::journal::EndReason;
 use dejavm_replay::session::{
     Host, LiveOptions, Observer, RecordOptions, RecordSession, ReplaySession, Step, Waited,
@@ -111,7 +112,7 @@ fn run_until_it_fails(guest: &Guest, journal: &Path, first_seed: u64) -> Result<
 fn record(guest: &Guest, seed: u64) -> Result<(EndReason, DemoHost, Vec<u8>), Failure> {
     let config = MachineConfig { seed, ram_bytes: RAM_BYTES, ..MachineConfig::default() };
     let images = Images { kernel: guest.kernel.clone(), initrd: None };
-    let engine = machine::engine(&config, &images)?;
+    let engine = machine::engine(&config, &images, Accel::Interp)?;
     let (sender, receiver) = unbounded();
     let events = HostEvents::new(sender);
     events.set_kicker(engine.kicker());

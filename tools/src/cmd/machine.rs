@@ -1,9 +1,9 @@
 //! From options to a machine: configuration and images.
 
-use crate::args::{IdlePolicy, MachineArgs, RtcBase};
+use crate::args::{AccelArgs, AccelName, IdlePolicy, MachineArgs, RtcBase};
 use crate::error::Failure;
 use dejavm_core::boundary::{Images, MachineConfig};
-use dejavm_core::machine::Machine;
+use dejavm_core::machine::{Accel, Machine};
 use dejavm_core::vcpu::Engine;
 use dejavm_replay::session;
 use std::io::Read as _;
@@ -39,12 +39,28 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// A machine at power-on, on its threads.
-pub fn engine(config: &MachineConfig, images: &Images) -> Result<Engine, Failure> {
-    let machine = Machine::new(config, images.clone()).map_err(|e| {
+pub fn engine(config: &MachineConfig, images: &Images, accel: Accel) -> Result<Engine, Failure> {
+    let mut machine = Machine::new(config, images.clone()).map_err(|e| {
         Failure::new(format!("cannot make the machine: {e}"))
             .advice("the kernel must be a bzImage, or an ELF with a PVH note or a 64-bit entry; check -m too")
     })?;
+    machine.set_accel(accel).map_err(|e| Failure::new(e.to_string()))?;
     Ok(Engine::new(machine))
+}
+
+/// The engine that was asked for, or the interpreter, with a word about it, where the host has
+/// no other.
+pub fn accel(args: AccelArgs) -> Accel {
+    match args.accel {
+        AccelName::Interp => Accel::Interp,
+        AccelName::Jit => match Accel::Jit.available() {
+            Ok(()) => Accel::Jit,
+            Err(e) => {
+                eprintln!("dejavm: no --accel jit here: {e}; the interpreter serves");
+                Accel::Interp
+            }
+        },
+    }
 }
 
 /// What happens while the guest waits: the host waits too if someone may type.

@@ -16,7 +16,7 @@ use std::path::Path;
 pub fn execute(args: &RecordArgs) -> Result<Exit, Failure> {
     let config = machine::config(&args.machine)?;
     let images = machine::images(&args.machine)?;
-    let engine = machine::engine(&config, &images)?;
+    let engine = machine::engine(&config, &images, machine::accel(args.accel))?;
     let out = create(&args.output, args.force)?;
     let mut desk = Desk::open(&DeskOptions {
         serial: &args.machine.serial,

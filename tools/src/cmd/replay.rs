@@ -1,9 +1,10 @@
 //! `dejavm replay`: a recorded run again, or a place in it.
 
 use super::go_live;
+use super::machine;
 use super::setup::{Desk, DeskOptions, report_unimplemented};
-use super::verify::{open, session_failure};
 use crate::args::{ReplayArgs, TerminalMonitor};
+use super::verify::{open_with, session_failure};
 use crate::console::look;
 use crate::console::replay::{Ended, Patience, drive, seek};
 use crate::error::Failure;
@@ -18,7 +19,7 @@ const INSTRUCTIONS: usize = 8;
 
 /// Does it.
 pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
-    let mut session = open(&args.journal, &args.images)?;
+    let mut session = open_with(&args.journal, &args.images, machine::accel(args.accel))?;
     let branch = match &args.output {
         Some(path) if args.go_live => Some(go_live::branch(path, args.force)?),
         _ => None,

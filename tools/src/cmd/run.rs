@@ -12,7 +12,7 @@ use dejavm_replay::session::{LiveOptions, LiveSession};
 /// Does it.
 pub fn execute(args: &RunArgs) -> Result<Exit, Failure> {
     let config = machine::config(&args.machine)?;
-    let engine = machine::engine(&config, &machine::images(&args.machine)?)?;
+    let engine = machine::engine(&config, &machine::images(&args.machine)?, machine::accel(args.accel))?;
     let mut desk = Desk::open(&DeskOptions {
         serial: &args.machine.serial,
         monitors: &args.monitors,

@@ -9,7 +9,7 @@ use crate::output_file::folder_of;
 use crate::progress::Progress;
 use crate::say;
 use dejavm_core::boundary::Images;
-use dejavm_core::machine::Machine;
+use dejavm_core::machine::{Accel, Machine};
 use dejavm_replay::journal::{Ending, Header, ImageRecord, ImageRole, JournalError, Reader};
 use dejavm_replay::session::{ReplaySession, SessionError, Verdict};
 use std::fs::File;
@@ -18,7 +18,7 @@ use std::time::Instant;
 
 /// Does it.
 pub fn execute(args: &VerifyArgs) -> Result<Exit, Failure> {
-    let mut session = open(&args.journal, &args.images)?;
+    let mut session = open_with(&args.journal, &args.images, machine::accel(args.accel))?;
     let start = Instant::now();
     let progress =
         if args.quiet { Progress::hidden() } else { Progress::icount("verifying", 0, session.last().icount) };
@@ -66,9 +66,14 @@ pub fn reader(journal: &Path) -> Result<Reader<File>, Failure> {
 
 /// A journal and its machine, at power-on.
 pub fn open(journal: &Path, images: &ImageArgs) -> Result<FileReplay, Failure> {
+    open_with(journal, images, Accel::Interp)
+}
+
+/// [`open`], with an engine of choice.
+pub fn open_with(journal: &Path, images: &ImageArgs, accel: Accel) -> Result<FileReplay, Failure> {
     let reader = reader(journal)?;
     let given = given_images(journal, images, reader.header())?;
-    ReplaySession::open(reader, given).map_err(|e| session_failure(journal, &e))
+    ReplaySession::open_with(reader, given, accel).map_err(|e| session_failure(journal, &e))
 }
 
 /// The same on the calling thread.

@@ -11,7 +11,7 @@ mod control;
 mod control_regs;
 mod far;
 mod flag_ops;
-mod form;
+pub(crate) mod form;
 mod fxsave;
 mod idle;
 #[cfg(test)]

@@ -1,0 +1,78 @@
+//! What generated code has at hand: the frame at its stack pointer.
+
+use std::mem::offset_of;
+
+/// The frame. What is used most comes first, within reach of an 8-bit displacement.
+#[repr(C)]
+#[derive(Clone, Default)]
+pub struct Frame {
+    /// Instructions that may still begin, without those of the current block.
+    pub budget: i64,
+    /// The table of translations that data accesses go through.
+    pub tlb: u64,
+    /// The host address of guest RAM.
+    pub ram: u64,
+    /// The base of FS.
+    pub fs_base: u64,
+    /// The base of GS.
+    pub gs_base: u64,
+    /// The table of jump targets.
+    pub jumps: u64,
+    /// Jump targets with this stamp hold now.
+    pub stamp: u64,
+    /// Scratch.
+    pub temp: u64,
+    /// The guest's general registers, in the order of `jit::regs`; those that have no host
+    /// register live here.
+    pub slots: [u64; 16],
+    /// The arithmetic flags: AH as LAHF stores it, AL = OF.
+    pub flags: u64,
+    /// [`super::Guest::interpret`], behind its calling convention.
+    pub helper: u64,
+    /// The guest.
+    pub guest: u64,
+    /// The frame that this one was copied from, and goes back to.
+    pub home: u64,
+    /// Where to go in generated code.
+    pub entry: u64,
+    /// The exit that was taken.
+    pub exit: u64,
+}
+
+/// Offsets of the fields, for the translator.
+pub mod field {
+    use super::{Frame, offset_of};
+
+    /// [`Frame::budget`].
+    pub const BUDGET: i32 = offset_of!(Frame, budget) as i32;
+    /// [`Frame::tlb`].
+    pub const TLB: i32 = offset_of!(Frame, tlb) as i32;
+    /// [`Frame::ram`].
+    pub const RAM: i32 = offset_of!(Frame, ram) as i32;
+    /// [`Frame::fs_base`].
+    pub const FS_BASE: i32 = offset_of!(Frame, fs_base) as i32;
+    /// [`Frame::gs_base`].
+    pub const GS_BASE: i32 = offset_of!(Frame, gs_base) as i32;
+    /// [`Frame::jumps`].
+    pub const JUMPS: i32 = offset_of!(Frame, jumps) as i32;
+    /// [`Frame::stamp`].
+    pub const STAMP: i32 = offset_of!(Frame, stamp) as i32;
+    /// [`Frame::temp`].
+    pub const TEMP: i32 = offset_of!(Frame, temp) as i32;
+    /// [`Frame::slots`].
+    pub const SLOTS: i32 = offset_of!(Frame, slots) as i32;
+    /// [`Frame::flags`].
+    pub const FLAGS: i32 = offset_of!(Frame, flags) as i32;
+    /// [`Frame::helper`].
+    pub const HELPER: i32 = offset_of!(Frame, helper) as i32;
+    /// [`Frame::home`].
+    pub const HOME: i32 = offset_of!(Frame, home) as i32;
+    /// [`Frame::entry`].
+    pub const ENTRY: i32 = offset_of!(Frame, entry) as i32;
+    /// [`Frame::exit`].
+    pub const EXIT: i32 = offset_of!(Frame, exit) as i32;
+    /// The size of the frame.
+    pub const SIZE: i32 = size_of::<Frame>() as i32;
+}
+
+const _: () = assert!(field::SIZE % 16 == 0);

@@ -1,0 +1,213 @@
+//! The translator: guest code to host code, block by block. Safe code that makes bytes; the
+//! bytes are put in place and called by `codemem`, which says what they may do.
+//!
+//! A block is translated when it has run some times. Whatever is not worth translating is
+//! interpreted from within the block, one instruction at a time, by the handlers of `cpu/exec`:
+//! so there is one definition of what an instruction does.
+
+mod asm;
+mod emit;
+mod jump_table;
+pub mod regs;
+mod stamps;
+mod stats;
+mod thunks;
+mod translate;
+
+pub use stamps::{Circumstances, Stamps};
+pub use stats::JitStats;
+
+use crate::codemem::{CodeRegion, Frame, Guest, enter, supported};
+use crate::cpu::Insn;
+use crate::cpu::decode_cache::AddressHasher;
+use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT};
+use jump_table::JumpTable;
+use std::collections::HashMap;
+use thunks::Thunks;
+
+/// How much code is kept at most, in bytes; beyond that, everything is forgotten.
+const REGION_BYTES: usize = 64 << 20;
+/// How often a block is interpreted before it is translated, unless somebody says otherwise.
+const HOT: u16 = 16;
+/// A block never needs more.
+const BLOCK_ROOM: usize = 128 << 10;
+
+/// An instruction that generated code has interpreted.
+pub struct Site {
+    /// It.
+    pub insn: Insn,
+    /// Its linear address.
+    pub rip: u64,
+    /// The instructions of its block from it on, itself included: they are paid for.
+    pub rest: u32,
+    /// The block ends with it.
+    pub ends: bool,
+}
+
+/// A way out of generated code.
+#[derive(Clone, Copy)]
+pub struct ExitPoint {
+    /// Where the guest goes on.
+    pub rip: u64,
+    /// The block at `rip` was not begun, for want of budget.
+    pub starved: bool,
+    /// Address of the 32-bit distance of the jump that can be linked to the target.
+    link: Option<usize>,
+}
+
+/// Why there is no translator.
+#[derive(Debug, thiserror::Error)]
+pub enum JitUnavailable {
+    /// Another kind of host.
+    #[error("this host is no x86-64 Linux machine with BMI2 and LAHF")]
+    Host,
+    /// No executable memory.
+    #[error("the host gives no executable memory")]
+    Memory(#[from] std::io::Error),
+}
+
+/// A block by where it lies in RAM and at which linear address it is run.
+type Key = (u64, u64);
+
+/// The translator, with all that it has translated; shared by all vCPUs.
+pub struct Jit {
+    region: CodeRegion,
+    thunks: Thunks,
+    thunk_bytes: usize,
+    blocks: HashMap<Key, u64, std::hash::BuildHasherDefault<AddressHasher>>,
+    /// The blocks of each RAM page.
+    pages: HashMap<u32, Vec<Key>, std::hash::BuildHasherDefault<AddressHasher>>,
+    exits: Vec<ExitPoint>,
+    /// A block is translated when it is wanted for this time.
+    pub hot: u16,
+    /// What is needed while generated code runs.
+    pub tables: Tables,
+}
+
+/// What is needed while generated code runs, besides the code.
+#[derive(Default)]
+pub struct Tables {
+    sites: Vec<Site>,
+    jumps: JumpTable,
+    /// Under which circumstances jump targets hold.
+    pub stamps: Stamps,
+    /// What the translator did so far.
+    pub stats: JitStats,
+}
+
+impl Tables {
+    /// A site.
+    #[inline]
+    pub fn site(&self, number: u32) -> &Site {
+        &self.sites[number as usize]
+    }
+
+    /// The host address of the table of jump targets.
+    pub fn jumps_address(&self) -> u64 {
+        self.jumps.address()
+    }
+
+    /// Remembers where jumps to `linear` go under `stamp`.
+    #[inline]
+    pub fn remember_jump(&mut self, linear: u64, stamp: u64, entry: u64) {
+        self.jumps.insert(linear, stamp, entry);
+    }
+
+    /// Where jumps to `linear` go under `stamp`, if that is known.
+    #[inline]
+    pub fn jump_target(&self, linear: u64, stamp: u64) -> Option<u64> {
+        self.jumps.find(linear, stamp)
+    }
+}
+
+/// Translated code, to be run.
+#[derive(Clone, Copy)]
+pub struct Code<'a> {
+    region: &'a CodeRegion,
+    enter: usize,
+}
+
+impl Code<'_> {
+    /// Runs generated code from [`Frame::entry`] on, until it leaves.
+    #[inline]
+    pub fn run<G: Guest>(self, frame: &mut Frame, guest: &mut G) -> u32 {
+        enter(self.region, self.enter, frame, guest)
+    }
+}
+
+impl Jit {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// Why this host cannot have one.
+    pub fn new() -> Result<Self, JitUnavailable> {
+        if !supported() {
+            return Err(JitUnavailable::Host);
+        }
+        let mut region = CodeRegion::new(REGION_BYTES)?;
+        let (bytes, thunks) = thunks::build(region.next());
+        region.append(&bytes);
+        Ok(Self {
+            thunk_bytes: region.used(),
+            region,
+            thunks,
+            blocks: HashMap::default(),
+            pages: HashMap::default(),
+            exits: Vec::new(),
+            hot: HOT,
+            tables: Tables::default(),
+        })
+    }
+
+    /// The entry point of the block at `ram_offset` when it is run at `linear`.
+    pub fn find(&self, ram_offset: u64, linear: u64) -> Option<u64> {
+        self.blocks.get(&(ram_offset, linear)).copied()
+    }
+
+    /// An exit.
+    #[inline]
+    pub fn exit(&self, number: u64) -> ExitPoint {
+        self.exits[number as usize]
+    }
+
+    /// Makes an exit go straight to `entry`, the block at its address, from now on.
+    pub fn link(&mut self, exit: ExitPoint, entry: u64) {
+        if let Some(at) = exit.link {
+            let distance = (entry as i64 - (at as i64 + 4)) as i32;
+            self.region.patch(at, distance.to_le_bytes());
+            self.tables.stats.links += 1;
+        }
+    }
+
+    /// The code, and what is needed while it runs.
+    #[inline]
+    pub fn parts(&mut self) -> (Code<'_>, &mut Tables) {
+        (Code { region: &self.region, enter: self.thunks.enter }, &mut self.tables)
+    }
+
+    /// Forgets the blocks of a page whose code was overwritten. Whoever holds an entry point
+    /// must look it up again; linked jumps to these blocks come from the same page only.
+    pub fn drop_page(&mut self, ram_page: u32) {
+        for key in self.pages.remove(&ram_page).unwrap_or_default() {
+            self.blocks.remove(&key);
+            self.tables.stats.dropped += 1;
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.region.truncate(self.thunk_bytes);
+        self.blocks.clear();
+        self.pages.clear();
+        self.tables.sites.clear();
+        self.exits.clear();
+        self.tables.jumps.clear();
+        self.tables.stats.flushes += 1;
+    }
+
+    fn keep(&mut self, ram_offset: u64, linear: u64, entry: u64) {
+        debug_assert!((ram_offset ^ linear) & PAGE_OFFSET_MASK == 0);
+        self.blocks.insert((ram_offset, linear), entry);
+        self.pages.entry((ram_offset >> PAGE_SHIFT) as u32).or_default().push((ram_offset, linear));
+    }
+}

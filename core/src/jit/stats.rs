@@ -1,0 +1,24 @@
+//! What the translator did, for whoever wants to know.
+
+/// Counts since the machine was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JitStats {
+    /// Blocks translated.
+    pub blocks: u64,
+    /// Guest instructions in them.
+    pub guest_instructions: u64,
+    /// Guest bytes in them.
+    pub guest_bytes: u64,
+    /// Host bytes made of them.
+    pub host_bytes: u64,
+    /// Blocks forgotten because their page was overwritten.
+    pub dropped: u64,
+    /// Times that all was forgotten.
+    pub flushes: u64,
+    /// Jumps linked from block to block.
+    pub links: u64,
+    /// Times that generated code was entered.
+    pub entries: u64,
+    /// Instructions that generated code had interpreted.
+    pub interpreted: u64,
+}

@@ -1,0 +1,150 @@
+//! The code that all translations share: in, out, and to the interpreter for one instruction.
+
+use super::asm::{Asm, Mem, Rm, Width, host};
+use super::regs::{pinned, slot_at};
+use crate::codemem::{CONTINUE, JUMP, field};
+
+/// The callee-saved registers of the host's calling convention.
+const SAVED: [u8; 6] = [host::RBX, host::RBP, host::R12, host::R13, host::R14, host::R15];
+
+/// The addresses of the thunks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Thunks {
+    /// Into generated code: `extern "sysv64" fn(*mut Frame) -> u32`.
+    pub enter: usize,
+    /// Out of it, with the guest's registers in place; ECX is the number of the exit.
+    pub exit: usize,
+    /// Has the instruction of site ECX interpreted; comes back if generated code goes on behind
+    /// it, with the flags in AX.
+    pub slow: usize,
+    /// The same, jumped to from an instruction that ends its block: never comes back.
+    pub slow_end: usize,
+}
+
+fn frame(disp: i32) -> Rm {
+    Rm::M(Mem::at(host::RSP, disp))
+}
+
+/// Builds the thunks at address `origin`.
+pub fn build(origin: usize) -> (Vec<u8>, Thunks) {
+    let mut asm = Asm::new(origin);
+    let mut thunks = Thunks { enter: asm.here(), ..Thunks::default() };
+    enter(&mut asm);
+    thunks.exit = asm.here();
+    exit(&mut asm);
+    // `slow` leaves through `leave`, which expects the frame at the stack pointer.
+    let leave = asm.here();
+    leave_with_eax(&mut asm);
+    thunks.slow_end = asm.here();
+    slow(&mut asm, leave, 0);
+    thunks.slow = asm.here();
+    slow(&mut asm, leave, 8);
+    asm.finish();
+    (asm.bytes, thunks)
+}
+
+/// The frame is copied to the stack, so that all of it is in reach of the stack pointer.
+fn enter(asm: &mut Asm) {
+    for r in SAVED {
+        push(asm, r);
+    }
+    // SUB RSP, SIZE: RSP is 8 modulo 16 from here on.
+    asm.alu_imm(super::asm::Alu::Sub, Width::Q, Rm::R(host::RSP), field::SIZE as u64);
+    asm.store(Width::Q, Rm::M(Mem::at(host::RDI, field::HOME)), host::RDI);
+    copy_frame(asm, host::RDI, host::RSP);
+    load_registers(asm, 0);
+    asm.jmp_rm(frame(field::ENTRY));
+}
+
+fn exit(asm: &mut Asm) {
+    asm.store(Width::Q, frame(field::EXIT), host::RCX);
+    store_registers(asm, 0);
+    asm.mov_imm(host::RAX, 0);
+    leave_with_eax(asm);
+}
+
+/// Back to Rust; EAX is the answer.
+fn leave_with_eax(asm: &mut Asm) {
+    asm.load(Width::Q, host::RDI, frame(field::HOME));
+    copy_frame(asm, host::RSP, host::RDI);
+    asm.alu_imm(super::asm::Alu::Add, Width::Q, Rm::R(host::RSP), field::SIZE as u64);
+    for r in SAVED.into_iter().rev() {
+        pop(asm, r);
+    }
+    asm.put(&[0xC3]);
+}
+
+/// `above`: the bytes on the stack above the frame, a return address if it was called.
+fn slow(asm: &mut Asm, leave: usize, above: i32) {
+    store_registers(asm, above);
+    asm.load(Width::D, host::RSI, Rm::R(host::RCX));
+    asm.lea(Width::Q, host::RDI, Mem::at(host::RSP, above));
+    // At a call the stack pointer is a multiple of 16; the frame is 8 beside one.
+    let padding = 8 - above;
+    move_stack(asm, -padding);
+    asm.call_rm(frame(field::HELPER + above + padding));
+    move_stack(asm, padding);
+    let jump = asm.label();
+    let out = asm.label();
+    asm.alu_imm(super::asm::Alu::Cmp, Width::D, Rm::R(host::RAX), u64::from(JUMP));
+    asm.jcc(4, jump);
+    if above != 0 {
+        asm.alu_imm(super::asm::Alu::Cmp, Width::D, Rm::R(host::RAX), u64::from(CONTINUE));
+        asm.jcc(5, out);
+        load_registers(asm, above);
+        asm.put(&[0xC3]);
+    }
+    asm.bind(out);
+    move_stack(asm, above);
+    asm.jmp_to(leave);
+    asm.bind(jump);
+    move_stack(asm, above);
+    load_registers(asm, 0);
+    asm.jmp_rm(frame(field::ENTRY));
+}
+
+fn move_stack(asm: &mut Asm, bytes: i32) {
+    if bytes != 0 {
+        asm.lea(Width::Q, host::RSP, Mem::at(host::RSP, bytes));
+    }
+}
+
+fn push(asm: &mut Asm, r: u8) {
+    if r & 8 != 0 {
+        asm.put(&[0x41]);
+    }
+    asm.put(&[0x50 | r & 7]);
+}
+
+fn pop(asm: &mut Asm, r: u8) {
+    if r & 8 != 0 {
+        asm.put(&[0x41]);
+    }
+    asm.put(&[0x58 | r & 7]);
+}
+
+/// Through XMM0: nothing of the guest's is in the host's vector registers.
+fn copy_frame(asm: &mut Asm, from: u8, to: u8) {
+    for at in (0..field::SIZE).step_by(16) {
+        asm.op(None, false, (false, false), &[0x0F, 0x10], 0, Rm::M(Mem::at(from, at)));
+        asm.op(None, false, (false, false), &[0x0F, 0x11], 0, Rm::M(Mem::at(to, at)));
+    }
+}
+
+fn load_registers(asm: &mut Asm, above: i32) {
+    for g in 0..16 {
+        if let Some(h) = pinned(g) {
+            asm.load(Width::Q, h, Rm::M(slot_at(g, above)));
+        }
+    }
+    asm.load(Width::D, host::RAX, frame(field::FLAGS + above));
+}
+
+fn store_registers(asm: &mut Asm, above: i32) {
+    for g in 0..16 {
+        if let Some(h) = pinned(g) {
+            asm.store(Width::Q, Rm::M(slot_at(g, above)), h);
+        }
+    }
+    asm.store(Width::D, frame(field::FLAGS + above), host::RAX);
+}

@@ -1,0 +1,99 @@
+//! From a place in guest RAM to a translated block.
+//!
+//! A block goes on over branches that are not taken, as long as it stays in its page. It
+//! depends on no byte outside that page, so a store to it drops all that there is to drop.
+
+use super::emit::Emitter;
+use super::{BLOCK_ROOM, ExitPoint, Jit, Site};
+use crate::cpu::decode_cache::{BLOCK_LIMIT, DecodeCache, Found, decoder, ends_block};
+use crate::cpu::state::CodeSize;
+use crate::mem::Memory;
+use crate::types::{PAGE_OFFSET_MASK, PAGE_SIZE};
+use iced_x86::Instruction;
+
+/// The most decoded blocks that one translated block is made of.
+const PARTS: usize = 8;
+
+impl Jit {
+    /// Translates the code at `ram_offset` as it runs at `linear`. `None` if its first
+    /// instruction crosses the end of the page. True in the second place if a page became
+    /// watched by this: fast stores to it must be dropped.
+    pub fn translate(
+        &mut self,
+        mem: &mut Memory,
+        code: &mut DecodeCache,
+        ram_offset: u64,
+        linear: u64,
+    ) -> (Option<u64>, bool) {
+        if self.region.room() < BLOCK_ROOM {
+            self.clear();
+        }
+        let mut watched = false;
+        let mut part = |mem: &mut Memory, offset: u64| {
+            let (found, newly) = code.block_at(mem, offset as usize, CodeSize::Bits64);
+            watched |= newly;
+            match found {
+                Found::Block(block) => Some(code.insns(block).to_vec()),
+                Found::Crosses => None,
+            }
+        };
+        let Some(mut insns) = part(mem, ram_offset) else { return (None, watched) };
+        let origin = self.region.next();
+        let (first_site, first_exit) = (self.tables.sites.len() as u32, self.exits.len() as u32);
+        let thunks = self.thunks;
+        let mut e = Emitter::new(origin, &thunks, linear, first_site, first_exit, &insns[0]);
+        let mut at = 0;
+        let mut i = Instruction::default();
+        for n in 0.. {
+            let offset = ram_offset + at;
+            let in_page = (PAGE_SIZE - (offset & PAGE_OFFSET_MASK)) as usize;
+            let bytes = mem.ram.slice(offset as usize, in_page).to_vec();
+            let mut decoder = decoder(&bytes, CodeSize::Bits64, linear.wrapping_add(at));
+            let mut goes_on = true;
+            for insn in &insns {
+                decoder.decode_out(&mut i);
+                let ends = ends_block(&i);
+                goes_on = e.instruction(&i, insn, linear.wrapping_add(at), ends);
+                at += u64::from(insn.len);
+            }
+            if !goes_on {
+                break;
+            }
+            let next_page = (ram_offset + at) & PAGE_OFFSET_MASK == 0;
+            let more = if next_page || n + 1 == PARTS { None } else { part(mem, ram_offset + at) };
+            match more {
+                Some(more) => insns = more,
+                None => {
+                    e.fall_through(linear.wrapping_add(at));
+                    break;
+                }
+            }
+        }
+        e.finish();
+        self.publish(&e, ram_offset, linear, at);
+        (Some(origin as u64), watched)
+    }
+
+    fn publish(&mut self, e: &Emitter<'_>, ram_offset: u64, linear: u64, guest_bytes: u64) {
+        let origin = self.region.append(&e.asm.bytes);
+        let count = e.count();
+        self.tables.sites.extend(e.sites.iter().map(|s| Site {
+            insn: s.insn,
+            rip: s.rip,
+            rest: count - s.number,
+            ends: s.ends,
+        }));
+        self.exits.extend(e.exits.iter().map(|x| ExitPoint {
+            rip: x.rip,
+            starved: x.starved,
+            link: x.link.map(|offset| origin + offset),
+        }));
+        self.keep(ram_offset, linear, origin as u64);
+        self.tables.stats.blocks += 1;
+        self.tables.stats.guest_instructions += u64::from(count);
+        self.tables.stats.guest_bytes += guest_bytes;
+        self.tables.stats.host_bytes += e.asm.bytes.len() as u64;
+    }
+}
+
+const _: () = assert!(PARTS * BLOCK_LIMIT * 200 < BLOCK_ROOM);

@@ -1,0 +1,170 @@
+//! The translator against the interpreter, in lock step: the same guest on both, all state
+//! compared at every stop.
+//!
+//! Each case is a seed; `DEJAVM_FUZZ_SEED=N` repeats one, `DEJAVM_FUZZ_SECONDS=S` goes on that
+//! long from `DEJAVM_FUZZ_FIRST=N`. `DEJAVM_FORM=PATTERN` takes only forms of that name.
+
+use dejavm_core::boundary::Inbound;
+use dejavm_core::machine::{Accel, Machine, RunLimit, StopReason};
+use dejavm_tests::fuzz::{self, guest::Guest};
+use dejavm_tests::generate::{encode::encode, state};
+use dejavm_tests::isa::{Row, Subject, families, glob};
+use dejavm_tests::lockstep::{Lockstep, compare};
+use dejavm_tests::rng::Rng;
+use std::cell::RefCell;
+
+const BLOCKS: u64 = 3000;
+const CASES_PER_FORM: u64 = 24;
+const GUESTS: u64 = 300;
+const ICOUNT: u64 = 20_000;
+const STOPS: u32 = 40;
+/// The page of the code holds a block and what is before it.
+const BLOCK_BYTES: usize = 1024;
+
+/// Why the tests of this file cannot run here, said aloud.
+fn no_translator() -> bool {
+    match Accel::Jit.available() {
+        Ok(()) => false,
+        Err(e) => {
+            eprintln!("skipped: {e}");
+            true
+        }
+    }
+}
+
+fn rows() -> Vec<Row> {
+    let pattern = std::env::var("DEJAVM_FORM").unwrap_or_else(|_| "*".to_owned());
+    let mut rows: Vec<_> = families().expect("rows").into_iter().flat_map(|f| f.rows).collect();
+    rows.retain(|row| match row.subject {
+        Subject::Form(code) => glob(&pattern, &format!("{code:?}")),
+        Subject::Bytes(_) => pattern == "*",
+    });
+    rows
+}
+
+fn code_of(row: &Row, rng: &mut Rng) -> Vec<u8> {
+    match &row.subject {
+        Subject::Form(code) => encode(*code, rng).unwrap_or_default(),
+        Subject::Bytes(bytes) => bytes.clone(),
+    }
+}
+
+fn check(lockstep: &mut Lockstep, code: &[u8], rng: &mut Rng) {
+    let case = state::input(rng.u64(), code);
+    if let Some(difference) = lockstep.run(&case, rng) {
+        panic!("{code:02x?}\n{difference}");
+    }
+}
+
+#[test]
+fn every_form_does_the_same() {
+    if no_translator() {
+        return;
+    }
+    let mut lockstep = Lockstep::new();
+    for row in rows() {
+        for n in 0..CASES_PER_FORM {
+            let mut rng = Rng::new(n << 32 | 7);
+            let code = code_of(&row, &mut rng);
+            // Alone, and twice in a row with flags in between.
+            check(&mut lockstep, &code, &mut rng);
+            check(
+                &mut lockstep,
+                &[&[0x83, 0xF9, 0x05], &code[..], &[0x0F, 0x9C, 0xC1], &code].concat(),
+                &mut rng,
+            );
+        }
+    }
+}
+
+#[test]
+fn random_blocks_do_the_same() {
+    if no_translator() {
+        return;
+    }
+    let rows = rows();
+    let lockstep = RefCell::new(Lockstep::new());
+    fuzz::run(BLOCKS, |seed| {
+        let mut rng = Rng::new(seed);
+        let mut code = Vec::new();
+        for _ in 0..1 + rng.below(12) {
+            let row = &rows[rng.below(rows.len() as u64) as usize];
+            code.extend(code_of(row, &mut rng));
+        }
+        code.truncate(BLOCK_BYTES);
+        check(&mut lockstep.borrow_mut(), &code, &mut rng);
+    });
+}
+
+/// What comes from outside, to both.
+fn inbound(rng: &mut Rng) -> Inbound {
+    match rng.below(4) {
+        0 => Inbound::Nmi,
+        1 => Inbound::Keyboard { scan_codes: rng.u64().to_le_bytes().to_vec() },
+        _ => {
+            Inbound::Serial { port: rng.below(3) as u8, bytes: vec![rng.u64() as u8; rng.below(40) as usize] }
+        }
+    }
+}
+
+/// Random machines, on the interpreter and on a translator that translates at once and is
+/// switched off and on in between.
+fn guests_in_lock_step(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let guest = Guest::new(&mut rng);
+    let (mut a, mut b) = (guest.machine(), guest.machine());
+    let hot = 1 + rng.below(3) as u16;
+    let mut on = |machine: &mut Machine, accel| {
+        machine.set_accel(accel).expect("a translator");
+        machine.translate_after(hot);
+    };
+    on(&mut b, Accel::Jit);
+    let mut stops = 0;
+    while a.position().icount < ICOUNT && stops < STOPS {
+        let mut limit = RunLimit::to_icount(a.position().icount + 1 + rng.below(3000));
+        limit.stop_when_idle = true;
+        limit.stop_on_reset = true;
+        let (ra, rb) = (a.run(&limit), b.run(&limit));
+        if let Some(difference) = compare(&mut a, &mut b) {
+            panic!("{difference}");
+        }
+        assert_eq!(ra, rb);
+        match ra {
+            StopReason::Limit if rng.one_in(4) => {
+                let event = inbound(&mut rng);
+                a.apply(&event);
+                b.apply(&event);
+            }
+            StopReason::Limit if rng.one_in(8) => {
+                on(&mut b, Accel::Interp);
+                let mut limit = limit;
+                limit.until.icount += 100;
+                assert_eq!(a.run(&limit), b.run(&limit));
+                on(&mut b, Accel::Jit);
+            }
+            StopReason::Limit => {}
+            StopReason::Idle { deadline_ns: Some(ns) } => {
+                stops += 1;
+                a.skip_idle(ns);
+                b.skip_idle(ns);
+            }
+            StopReason::Idle { deadline_ns: None } => {
+                stops += 1;
+                let event = inbound(&mut rng);
+                a.apply(&event);
+                b.apply(&event);
+            }
+            StopReason::Reset(_) => stops += 1,
+            StopReason::PowerOff | StopReason::DebugExit(_) => return,
+            StopReason::Kicked => unreachable!("nobody kicks"),
+        }
+    }
+}
+
+#[test]
+fn random_guests_do_the_same() {
+    if no_translator() {
+        return;
+    }
+    fuzz::run(GUESTS, guests_in_lock_step);
+}
