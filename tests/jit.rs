@@ -14,8 +14,8 @@ use dejavm_tests::rng::Rng;
 use std::cell::RefCell;
 
 const BLOCKS: u64 = 3000;
-const CASES_PER_FORM: u64 = 24;
-const GUESTS: u64 = 300;
+const CASES_PER_FORM: u64 = 8;
+const GUESTS: u64 = 100;
 const ICOUNT: u64 = 20_000;
 const STOPS: u32 = 40;
 /// The page of the code holds a block and what is before it.
@@ -156,7 +156,7 @@ fn guests_in_lock_step(seed: u64) {
             }
             StopReason::Reset(_) => stops += 1,
             StopReason::PowerOff | StopReason::DebugExit(_) => return,
-            StopReason::Kicked => unreachable!("nobody kicks"),
+            StopReason::Kicked | StopReason::StopPoint => unreachable!("nobody asked for it"),
         }
     }
 }
