@@ -11,9 +11,9 @@ mod serial;
 mod size;
 
 pub use dump::DumpArgs;
+pub use machine::{AccelArgs, AccelName, IdlePolicy, MachineArgs, ObserveArgs};
 pub use monitor::{MonitorArgs, MonitorPlaces, MonitorSpec, TerminalMonitor};
 pub use recordings::{BisectArgs, PackArgs, TrimArgs, UnpackArgs};
-pub use machine::{AccelArgs, AccelName, IdlePolicy, MachineArgs, ObserveArgs};
 pub use rtc::RtcBase;
 pub use serial::SerialSpec;
 pub use size::MemorySize;

@@ -3,8 +3,8 @@
 use super::go_live;
 use super::machine;
 use super::setup::{Desk, DeskOptions, report_unimplemented};
-use crate::args::{ReplayArgs, TerminalMonitor};
 use super::verify::{open_with, session_failure};
+use crate::args::{ReplayArgs, TerminalMonitor};
 use crate::console::look;
 use crate::console::replay::{Ended, Patience, drive, seek};
 use crate::error::Failure;
