@@ -2,86 +2,15 @@
 //! one that a straight replay has there.
 
 use dejavm_core::boundary::{
-    HitCause, Images, Inbound, OnHit, Outbound, Space, StopCondition, StopHit, StopPoint, StopPoints, Watch,
-    WatchKind,
+    HitCause, Images, OnHit, Space, StopCondition, StopHit, StopPoint, StopPoints, Watch, WatchKind,
 };
-use dejavm_core::machine::Machine;
 use dejavm_core::vcpu::Engine;
-use dejavm_replay::checkpoint::Spacing;
-use dejavm_replay::journal::{Reader, StateDigest};
+use dejavm_replay::journal::Reader;
 use dejavm_replay::session::timeline::{Found, Search};
-use dejavm_replay::session::{
-    Host, LiveOptions, Observer, RecordOptions, RecordSession, ReplaySession, ReplayStop, RunMachine, Waited,
-};
-use dejavm_tests::busy_guest::{config, images, machine};
+use dejavm_replay::session::{ReplaySession, ReplayStop, RunMachine};
+use dejavm_tests::recording::{DENSE, END, Session, recorded, replay, straight};
 use dejavm_tests::rng::Rng;
 use std::io::Cursor;
-
-const END: u64 = 1_000_000;
-
-/// Checkpoints as dense as the tests are short.
-const DENSE: Spacing = Spacing { least_icount: 1 << 14, most_icount: 1 << 15, icount_per_page: 64 };
-
-/// Types something now and then.
-struct Typist(Rng);
-
-impl Observer for Typist {
-    fn outbound(&mut self, _event: Outbound) {}
-}
-
-impl Host for Typist {
-    fn next_inbound(&mut self, room: &mut dyn FnMut(u8) -> usize) -> Option<Inbound> {
-        match self.0.below(4) {
-            0 if room(0) > 0 => Some(Inbound::Serial { port: 0, bytes: vec![self.0.below(256) as u8] }),
-            1 => Some(Inbound::Nmi),
-            2 => Some(Inbound::Keyboard { scan_codes: vec![0x1E, 0x9E] }),
-            _ => None,
-        }
-    }
-    fn has_backlog(&self) -> bool {
-        true
-    }
-    fn flush_due(&mut self) -> bool {
-        self.0.below(3) == 0
-    }
-    fn wait(&mut self, _max_ns: Option<u64>) -> Waited {
-        Waited::NoMoreInput
-    }
-}
-
-fn recorded(vcpus: u32) -> Vec<u8> {
-    let options = RecordOptions { interval_icount: 200_000, ..RecordOptions::default() };
-    let live = LiveOptions { until_icount: Some(END), ..LiveOptions::default() };
-    let (machine, config) = (machine(vcpus), config(vcpus));
-    let mut session =
-        RecordSession::start(machine, &config, &images(), Vec::new(), &options, live).expect("a recording");
-    let mut host = Typist(Rng::new(u64::from(vcpus)));
-    while session.ended().is_none() {
-        session.step(&mut host).expect("a step");
-    }
-    session.finish().expect("an end").1
-}
-
-type Session<M> = ReplaySession<M, Cursor<Vec<u8>>>;
-
-fn replay(journal: &[u8]) -> Session<Machine> {
-    let mut reader = Reader::new(Cursor::new(journal.to_vec())).expect("a journal");
-    let images = reader.read_images(Images::default()).expect("images");
-    let config = reader.header().config.clone();
-    let make = move || Ok(Machine::new(&config, images.clone())?);
-    ReplaySession::with_machine(reader, Box::new(make)).expect("a replay")
-}
-
-/// The hashes that a straight replay has at `icounts`, ascending.
-fn straight(journal: &[u8], icounts: &[u64]) -> Vec<StateDigest> {
-    let mut session = replay(journal);
-    session.set_spacing(None);
-    let mut at = |&icount| {
-        session.run_until(icount, &mut ()).expect("a straight replay");
-        session.machine().digest()
-    };
-    icounts.iter().map(&mut at).collect()
-}
 
 fn places(rng: &mut Rng, count: usize) -> Vec<u64> {
     let mut icounts: Vec<u64> = (0..count).map(|_| rng.below(END)).collect();
@@ -96,13 +25,13 @@ fn places(rng: &mut Rng, count: usize) -> Vec<u64> {
 #[test]
 fn a_random_walk_finds_the_states_of_a_straight_replay() {
     for vcpus in [1, 3] {
-        let journal = recorded(vcpus);
+        let journal = recorded(vcpus, 1, None);
         let mut rng = Rng::new(7);
         let icounts = places(&mut rng, 40);
         let expected = straight(&journal, &icounts);
         let mut session = replay(&journal);
         session.set_spacing(Some(DENSE));
-        for step in 0..200 {
+        for step in 0..120 {
             let k = rng.below(icounts.len() as u64) as usize;
             if rng.below(20) == 0 {
                 // Losing some of them, or all, makes things slower and nothing else.
@@ -150,14 +79,14 @@ fn executed(journal: &[u8], rng: &mut Rng) -> Vec<u64> {
 #[test]
 fn a_search_backward_finds_the_last_of_all_hits() {
     for vcpus in [1, 3] {
-        let journal = recorded(vcpus);
+        let journal = recorded(vcpus, 1, None);
         let mut rng = Rng::new(11);
         let code = executed(&journal, &mut rng);
         let watch = |start, kind| StopCondition::Watch(Watch { space: Space::Physical, start, len: 8, kind });
         let rare = watch(0x21_0000 + 8 * 3, WatchKind::Write);
         let mut session = replay(&journal);
         session.set_spacing(Some(DENSE));
-        for round in 0..24 {
+        for round in 0..12 {
             let conditions = [
                 StopCondition::Breakpoint { address: rng.pick(&code) },
                 rare,
@@ -193,7 +122,7 @@ fn a_search_backward_finds_the_last_of_all_hits() {
 
 #[test]
 fn an_engine_goes_back_and_forth_too() {
-    let journal = recorded(2);
+    let journal = recorded(2, 2, None);
     let icounts = places(&mut Rng::new(3), 10);
     let expected = straight(&journal, &icounts);
     let mut session: Session<Engine> =

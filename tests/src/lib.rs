@@ -17,5 +17,6 @@ pub mod layout;
 pub mod lockstep;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod native;
+pub mod recording;
 pub mod rig;
 pub mod rng;

@@ -8,6 +8,7 @@ use super::pages::{Body, GROUP_PAGES};
 use super::side_file::{Frame, FrameKind, SideFile, scan};
 use super::store::{Store, StoreError};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,7 +38,8 @@ impl Store {
     }
 
     /// Takes in the checkpoints that the side file at `path` holds of the run that `binding`
-    /// identifies, as far as `belongs` agrees.
+    /// identifies, as far as `belongs` agrees, and goes on writing to it. If another process does
+    /// so, or it is read-only, new checkpoints stay in memory.
     ///
     /// # Errors
     /// If there is none (an I/O error of the kind `NotFound`) or it is of no use.
@@ -47,32 +49,32 @@ impl Store {
         binding: &[u8; 16],
         belongs: impl FnMut(&Head) -> bool,
     ) -> Result<usize, StoreError> {
-        let file = Arc::new(File::open(path)?);
-        let (frames, _) = scan(&file)?;
+        // Locked before it is read: nobody else may add to it in between.
+        let (file, ours) = match File::options().read(true).write(true).open(path) {
+            Ok(file) => {
+                let ours = file.try_lock().is_ok();
+                (Arc::new(file), ours)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(error.into()),
+            Err(_) => (Arc::new(File::open(path)?), false),
+        };
+        let (frames, end) = scan(&file)?;
         let (first, frames) = frames.split_first().ok_or(StoreError::Damaged("it is empty"))?;
         let found = first.read(FrameKind::Binding, |bytes, at| file.read_exact_at(bytes, at))?;
         if found != binding {
             return Err(StoreError::Stale("it is of another run or another dejavm"));
         }
         for frame in frames {
-            // What is good before the damage stays.
+            // What else is good stays.
             if let Err(error) = self.load_frame(&file, frame) {
-                tracing::warn!(path = %path.display(), %error, "checkpoint file: the rest is ignored");
-                break;
+                tracing::warn!(path = %path.display(), %error, "something in the checkpoint file is ignored");
             }
         }
         self.retain(belongs);
+        if ours {
+            self.lock().side = Some(SideFile::resume(file, path, binding, end)?);
+        }
         Ok(self.summary().count)
-    }
-
-    /// Goes on writing to the side file at `path`, which [`Self::load_side_file`] took in.
-    /// False if another process writes to it or it is read-only: new checkpoints stay in memory.
-    pub fn resume_side_file(&self, path: &Path, binding: &[u8; 16]) -> bool {
-        let end = File::open(path).map_err(StoreError::from).and_then(|file| scan(&file)).map(|(_, end)| end);
-        let side = end.ok().and_then(|end| SideFile::resume(path, binding, end));
-        let resumed = side.is_some();
-        self.lock().side = side;
-        resumed
     }
 
     fn load_frame(&self, file: &Arc<File>, frame: &Frame) -> Result<(), StoreError> {

@@ -2,7 +2,7 @@
 //! compressed together.
 
 use super::machine::PAGE_BYTES;
-use super::side_file::{Frame, FrameKind, decompress};
+use super::side_file::{Frame, FrameKind, SideFile, decompress};
 use super::store::StoreError;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -121,9 +121,22 @@ impl Pages {
         self.known = known;
     }
 
-    /// The groups, to be moved to another file.
-    pub fn bodies(&mut self) -> impl Iterator<Item = &mut Body> {
-        self.groups.values_mut().map(|group| &mut group.body)
+    /// Moves all groups to another file. Those that turn out to be damaged are dropped.
+    pub fn move_to(&mut self, new: &mut SideFile) -> Result<(), StoreError> {
+        let mut damaged = Vec::new();
+        for (&first, Group { body, .. }) in &mut self.groups {
+            let Body::File(file, frame) = body else { continue };
+            match new.copy(file, frame) {
+                Ok(frame) => *body = Body::File(new.file().clone(), frame),
+                Err(StoreError::Damaged(_)) => damaged.push(first),
+                Err(error) => return Err(error),
+            }
+        }
+        damaged.iter().for_each(|first| drop(self.groups.remove(first)));
+        let mut known = std::mem::take(&mut self.known);
+        known.retain(|_, id| self.has(*id));
+        self.known = known;
+        Ok(())
     }
 
     /// Where `wanted` pages (by number, with their contents) are, group by group; those of the

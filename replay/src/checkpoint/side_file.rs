@@ -149,14 +149,11 @@ impl SideFile {
         Ok(side)
     }
 
-    /// Goes on with one, behind its last whole frame. `None` if another process writes to it, or
-    /// it may not be written.
-    pub fn resume(path: &Path, binding: &[u8], len: u64) -> Option<Self> {
-        let file = File::options().read(true).write(true).open(path).ok()?;
-        file.try_lock().ok()?;
-        // What another has written since it was read stays out.
-        file.set_len(len).ok()?;
-        Some(Self { file: Arc::new(file), path: path.to_owned(), binding: binding.to_owned(), len })
+    /// Goes on with one that is locked, behind its last whole frame.
+    pub fn resume(file: Arc<File>, path: &Path, binding: &[u8], len: u64) -> Result<Self, StoreError> {
+        // A torn frame goes.
+        file.set_len(len)?;
+        Ok(Self { file, path: path.to_owned(), binding: binding.to_owned(), len })
     }
 
     /// The file.

@@ -7,6 +7,7 @@ use super::side_file::{FrameKind, MAX_MANIFEST_BYTES, SideFile, compress};
 use super::tracker::Aside;
 use dejavm_core::boundary::Position;
 use dejavm_core::types::Icount;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Why checkpoints are not to be had, or not to be kept.
@@ -25,6 +26,13 @@ pub enum StoreError {
     /// Another process writes to the file.
     #[error("another process writes to it")]
     Locked,
+}
+
+impl StoreError {
+    /// Whether there is simply no file.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == std::io::ErrorKind::NotFound)
+    }
 }
 
 /// What is kept and what it costs.
@@ -373,6 +381,26 @@ impl Inner {
         }
     }
 
+    /// Drops the checkpoints that have pages which are not there.
+    pub(super) fn drop_incomplete(&mut self) {
+        let mut missing = BTreeSet::new();
+        let mut at = 0;
+        while let Some(entry) = self.entries.get(at) {
+            for &(page, id) in &entry.changes {
+                if self.pages.has(id) {
+                    missing.remove(&page);
+                } else {
+                    missing.insert(page);
+                }
+            }
+            if missing.is_empty() {
+                at += 1;
+            } else {
+                self.drop_entry(at);
+            }
+        }
+    }
+
     fn most_crowded(&self) -> usize {
         let icount = |k: usize| self.entries.get(k).map_or(Icount::MAX, |entry| entry.head.at.icount);
         let gap = |k: usize| icount(k + 1) - if k == 0 { 0 } else { icount(k - 1) };
@@ -380,15 +408,11 @@ impl Inner {
     }
 
     /// Moves what is kept to a new side file, if it is in one.
-    fn rewrite(&mut self) -> Result<(), StoreError> {
+    pub(super) fn rewrite(&mut self) -> Result<(), StoreError> {
         let Some(old) = &self.side else { return Ok(()) };
         let mut new = old.successor()?;
-        for body in self.pages.bodies() {
-            if let Body::File(file, frame) = body {
-                let frame = new.copy(file, frame)?;
-                *body = Body::File(new.file().clone(), frame);
-            }
-        }
+        self.pages.move_to(&mut new)?;
+        self.drop_incomplete();
         let mut base = 0;
         for entry in &self.entries {
             let raw = encode(&Manifest::of(entry, std::mem::replace(&mut base, entry.serial)));

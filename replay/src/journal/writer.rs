@@ -28,6 +28,7 @@ pub struct Writer<W> {
     out: W,
     offset: u64,
     chunks: Vec<ChunkEntry>,
+    identity: u128,
     interval_icount: Icount,
     part_names: Vec<String>,
     pending: Vec<EventRecord>,
@@ -53,6 +54,7 @@ impl<W: Write> Writer<W> {
             out,
             offset: 0,
             chunks: Vec::new(),
+            identity: header.identity(),
             interval_icount: header.interval_icount,
             part_names: header.part_names.clone(),
             pending: Vec::new(),
@@ -84,6 +86,11 @@ impl<W: Write> Writer<W> {
         at.icount >= self.next_boundary()
             || self.pending_bytes >= FULL_CHUNK_BYTES
             || (flush_due && (self.has_pending() || at.icount - self.last().icount >= WORTH_SAVING_ICOUNT))
+    }
+
+    /// The hash of the machine and its images.
+    pub(crate) fn identity(&self) -> u128 {
+        self.identity
     }
 
     /// Whether events wait to be written.

@@ -2,6 +2,7 @@
 //! journal as the log this is what [`super::record`] does.
 
 use super::machine::RunMachine;
+use super::trail::Trail;
 use super::{Host, STEP_ICOUNT, SessionError, Waited};
 use crate::journal::{EndReason, JournalError, StateDigest};
 use dejavm_core::boundary::{Inbound, Position};
@@ -87,6 +88,7 @@ pub struct LiveSession<M, L = NoLog> {
     log: L,
     options: LiveOptions,
     ended: Option<EndReason>,
+    trail: Option<Trail>,
 }
 
 impl<M: RunMachine> LiveSession<M> {
@@ -98,7 +100,7 @@ impl<M: RunMachine> LiveSession<M> {
 
 impl<M: RunMachine, L: Log> LiveSession<M, L> {
     pub(super) fn with_log(machine: M, log: L, options: LiveOptions) -> Self {
-        Self { machine, log, options, ended: None }
+        Self { machine, log, options, ended: None, trail: None }
     }
 
     /// The machine, to be looked at.
@@ -113,6 +115,18 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
 
     pub(super) fn into_parts(self) -> (M, L) {
         (self.machine, self.log)
+    }
+
+    pub(super) fn set_trail(&mut self, trail: Trail) {
+        self.trail = Some(trail);
+    }
+
+    pub(super) fn trail(&self) -> Option<&Trail> {
+        self.trail.as_ref()
+    }
+
+    pub(super) fn machine_and_trail(&mut self) -> (&mut M, Option<&mut Trail>) {
+        (&mut self.machine, self.trail.as_mut())
     }
 
     /// Why the run is over, if it is.
@@ -139,6 +153,9 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
                 self.idle(deadline_ns, host);
             }
             self.write_out(host, false)?;
+            if self.trail.is_some() {
+                self.checkpoint_if_due(host);
+            }
         }
         self.hand_out(host);
         Ok(self.ended.map_or(Step::Running, Step::Ended))
@@ -173,6 +190,9 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
             };
             let at = self.machine.position();
             self.log.append(at, &event)?;
+            if let Some(trail) = &mut self.trail {
+                trail.add(at, &event);
+            }
             self.machine.apply(&event);
             self.write_out(host, false)?;
         }
@@ -189,7 +209,7 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
         Ok(())
     }
 
-    fn hand_out(&mut self, host: &mut dyn Host) {
+    pub(super) fn hand_out(&mut self, host: &mut dyn Host) {
         self.machine.take_outbound().into_iter().for_each(|event| host.outbound(event));
     }
 

@@ -14,6 +14,7 @@ pub mod record;
 pub mod replay;
 mod start;
 pub mod timeline;
+mod trail;
 mod trim;
 
 pub use divergence::{Divergence, Mismatch};

@@ -112,7 +112,7 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
         let chunks: Vec<ChunkEntry> = reader.events_chunks().copied().collect();
         let cursor = Cursor::at(reader.first());
         let inputs = Inputs::read(&mut reader, &chunks)?;
-        let travel = Travel::new(&mut machine, inputs);
+        let travel = Travel::new(&mut machine, inputs, reader.header().identity());
         Ok(Self { reader, chunks, make, machine, cursor, travel })
     }
 

@@ -1,6 +1,7 @@
 //! The command line: what it may say, as clap derives it. QEMU's spellings are rewritten first
 //! (see [`qemu_spelling`]), so that `-kernel` is `--kernel`.
 
+mod checkpoints;
 mod dump;
 mod machine;
 mod monitor;
@@ -10,6 +11,7 @@ mod rtc;
 mod serial;
 mod size;
 
+pub use checkpoints::{CheckpointArgs, CheckpointBudget};
 pub use dump::DumpArgs;
 pub use machine::{AccelArgs, AccelName, IdlePolicy, MachineArgs, ObserveArgs};
 pub use monitor::{MonitorArgs, MonitorPlaces, MonitorSpec, TerminalMonitor};
@@ -160,6 +162,9 @@ pub struct RecordArgs {
     /// needs the files.
     #[arg(long)]
     pub reference_images: bool,
+    /// What is kept to go back in time.
+    #[command(flatten)]
+    pub checkpoints: CheckpointArgs,
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -216,6 +221,9 @@ pub struct ReplayArgs {
     /// Where monitors are.
     #[command(flatten)]
     pub monitors: MonitorArgs,
+    /// What is kept to go back in time.
+    #[command(flatten)]
+    pub checkpoints: CheckpointArgs,
     /// Where the images are, if not in the journal.
     #[command(flatten)]
     pub images: ImageArgs,

@@ -2,12 +2,14 @@
 
 use super::machine;
 use super::setup::{Desk, DeskOptions, exit_of, report_end, report_unimplemented};
-use crate::args::RecordArgs;
+use crate::args::{CheckpointBudget, RecordArgs};
 use crate::console::live;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output_file::lock;
+use dejavm_core::vcpu::Engine;
 use dejavm_monitor::control::Mode;
+use dejavm_replay::checkpoint::{Spacing, side_path};
 use dejavm_replay::session::{LiveOptions, RecordOptions, RecordSession};
 use std::fs::{File, OpenOptions};
 use std::path::Path;
@@ -38,6 +40,7 @@ pub fn execute(args: &RecordArgs) -> Result<Exit, Failure> {
     };
     let mut session = RecordSession::start(engine, &config, &images, out, &options, live_options)
         .map_err(|e| failed(&args.output, &e))?;
+    keep_checkpoints(&mut session, args);
     let mode = Mode::Record { file: args.output.display().to_string() };
     let reason =
         live::drive(&mut session, &mut desk.console, &mut desk.monitors, &mode, args.monitors.stopped)?;
@@ -46,6 +49,20 @@ pub fn execute(args: &RecordArgs) -> Result<Exit, Failure> {
     report_unimplemented(engine.machine());
     report_end(reason);
     Ok(exit_of(reason))
+}
+
+/// Checkpoints beside the journal, unless they are not wanted. Without them replays are only slower
+/// to begin with, so that they cannot be written is no failure.
+fn keep_checkpoints(session: &mut RecordSession<Engine, File>, args: &RecordArgs) {
+    let side_file = side_path(&args.output);
+    let CheckpointBudget::Bytes(budget) = args.checkpoints.checkpoints else {
+        // One of a recording that was here before is of no use any more.
+        let _ = std::fs::remove_file(&side_file);
+        return;
+    };
+    if let Err(error) = session.keep_checkpoints(&side_file, budget, Spacing::default()) {
+        tracing::warn!(path = %side_file.display(), %error, "recording without checkpoints");
+    }
 }
 
 /// A journal that cannot be written.

@@ -3,7 +3,7 @@
 use super::go_live;
 use super::machine;
 use super::setup::{Desk, DeskOptions, report_unimplemented};
-use super::verify::{open_with, session_failure};
+use super::verify::{open_with, session_failure, use_checkpoints};
 use crate::args::{ReplayArgs, TerminalMonitor};
 use crate::console::look;
 use crate::console::replay::{Ended, Patience, drive, seek};
@@ -20,6 +20,7 @@ const INSTRUCTIONS: usize = 8;
 /// Does it.
 pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
     let mut session = open_with(&args.journal, &args.images, machine::accel(args.accel))?;
+    use_checkpoints(&mut session, &args.journal, args.checkpoints);
     let branch = match &args.output {
         Some(path) if args.go_live => Some(go_live::branch(path, args.force)?),
         _ => None,

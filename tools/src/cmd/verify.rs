@@ -1,7 +1,7 @@
 //! `dejavm verify`: a replay for the sake of its hashes.
 
 use super::machine;
-use crate::args::{ImageArgs, VerifyArgs};
+use crate::args::{CheckpointArgs, CheckpointBudget, ImageArgs, VerifyArgs};
 use crate::console::replay::{FileReplay, Patience, Silently};
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -10,6 +10,7 @@ use crate::progress::Progress;
 use crate::say;
 use dejavm_core::boundary::Images;
 use dejavm_core::machine::{Accel, Machine};
+use dejavm_replay::checkpoint::side_path;
 use dejavm_replay::journal::{Ending, Header, ImageRecord, ImageRole, JournalError, Reader};
 use dejavm_replay::session::{ReplaySession, SessionError, Verdict};
 use std::fs::File;
@@ -74,6 +75,16 @@ pub fn open_with(journal: &Path, images: &ImageArgs, accel: Accel) -> Result<Fil
     let reader = reader(journal)?;
     let given = given_images(journal, images, reader.header())?;
     ReplaySession::open_with(reader, given, accel).map_err(|e| session_failure(journal, &e))
+}
+
+/// Lets a session use, and add to, the checkpoints beside its journal. That they cannot be written
+/// makes it slower, no more.
+pub fn use_checkpoints(session: &mut FileReplay, journal: &Path, wanted: CheckpointArgs) {
+    let CheckpointBudget::Bytes(budget) = wanted.checkpoints else { return };
+    let side_file = side_path(journal);
+    if let Err(error) = session.use_side_file(&side_file, budget) {
+        tracing::info!(path = %side_file.display(), %error, "checkpoints are kept in memory only");
+    }
 }
 
 /// The same on the calling thread.

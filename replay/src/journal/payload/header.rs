@@ -10,6 +10,7 @@ use dejavm_core::boundary::MachineConfig;
 use dejavm_core::types::MAX_VCPUS;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// The virtual CPU that a run was recorded with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +78,12 @@ impl Header {
     /// What the machine's clock showed at power-on: seconds since 1970-01-01 UTC.
     pub fn start_unix_s(&self) -> i64 {
         self.config.rtc_start_unix_s
+    }
+
+    /// What the run depends on, as a hash: the machine and its images, wherever these are kept.
+    pub(crate) fn identity(&self) -> u128 {
+        let images: Vec<_> = self.images.iter().map(|image| (image.role, image.hash)).collect();
+        xxh3_128(&crate::journal::codec::encode(&(&self.config, &self.cpu_model, images)))
     }
 
     /// The record of the image for `role`.

@@ -10,6 +10,7 @@ pub use search::{Found, Search};
 
 use super::RunMachine;
 use super::inputs::Inputs;
+use super::trail::binding;
 use crate::checkpoint::{DEFAULT_BUDGET_BYTES, Spacing, Store, Tracker};
 use dejavm_core::boundary::Position;
 use near::Near;
@@ -20,6 +21,8 @@ use worker::Worker;
 pub(super) struct Travel<M> {
     pub tracker: Tracker,
     pub inputs: Arc<Inputs>,
+    /// What run checkpoints must be of.
+    pub binding: [u8; 16],
     /// Where checkpoints are taken, if they are.
     pub spacing: Option<Spacing>,
     pub near: Near,
@@ -31,12 +34,14 @@ pub(super) struct Travel<M> {
 
 impl<M: RunMachine> Travel<M> {
     /// For a machine at the origin of its run.
-    pub fn new(machine: &mut M, inputs: Inputs) -> Self {
+    pub fn new(machine: &mut M, inputs: Inputs, identity: u128) -> Self {
+        let binding = binding(identity, machine);
         let at = machine.position();
         let store = Store::new(machine, at, DEFAULT_BUDGET_BYTES, true);
         Self {
             tracker: Tracker::new(Arc::new(store)),
             inputs: Arc::new(inputs),
+            binding,
             spacing: Some(Spacing::default()),
             near: Near::default(),
             first: None,

@@ -1,13 +1,15 @@
 //! Taking checkpoints on the way, and going to a place by them.
 
+use super::Travel;
 use super::near::Near;
-use crate::checkpoint::{Head, Spacing, Store, Target, Tracker};
+use crate::checkpoint::{Head, Spacing, Store, StoreError, Target, Tracker};
 use crate::session::replay::{Cursor, ReplaySession, ReplayStop};
 use crate::session::{Observer, RunMachine, STEP_ICOUNT, SessionError};
 use dejavm_core::boundary::Position;
 use dejavm_core::machine::RunLimit;
 use dejavm_core::types::Icount;
 use std::io::{Read, Seek};
+use std::path::Path;
 use std::sync::Arc;
 
 /// To save fewer instructions than this no checkpoint ahead is restored.
@@ -17,6 +19,30 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
     /// The checkpoints of the run.
     pub fn checkpoints(&self) -> &Arc<Store> {
         self.travel.tracker.store()
+    }
+
+    /// Keeps checkpoints in a side file: those of it that are of this run are taken in, and new ones
+    /// are added, all in all for so many bytes. To be called before the first is taken. Gives how
+    /// many there were. What is in the file and of no use is overwritten.
+    ///
+    /// # Errors
+    /// If the file cannot be written; checkpoints are kept in memory then.
+    pub fn use_side_file(&mut self, path: &Path, budget_bytes: u64) -> Result<usize, StoreError> {
+        let last = self.last();
+        let Travel { tracker, inputs, binding, .. } = &self.travel;
+        let store = tracker.store();
+        store.set_budget(budget_bytes);
+        let belongs = |head: &Head| head.at <= last && inputs.agree(head.at, head.events, head.inputs);
+        match store.load_side_file(path, binding, belongs) {
+            Ok(count) => Ok(count),
+            Err(error) => {
+                if !error.is_not_found() {
+                    tracing::warn!(path = %path.display(), %error, "checkpoint file is ignored and made anew");
+                }
+                store.create_side_file(path, binding)?;
+                Ok(0)
+            }
+        }
     }
 
     /// Where checkpoints are taken from now on; None: nowhere.
@@ -134,7 +160,7 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
         let (before, after) = self.checkpoints().around(here);
         let crowded = after.is_some_and(|after| after - here < spacing.least_icount / 2);
         let due = !crowded && spacing.is_due(here - before, self.machine.unsaved_pages());
-        if !due || !self.travel.tracker.ready() {
+        if !due || !self.travel.tracker.ready() || self.machine.in_instruction() {
             return;
         }
         let until = self.machine.position();

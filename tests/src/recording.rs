@@ -1,0 +1,95 @@
+//! Recordings of the busy guest with random input, and replays of them.
+
+use crate::busy_guest::{config, images, machine};
+use crate::rng::Rng;
+use dejavm_core::boundary::{Images, Inbound, Outbound};
+use dejavm_core::machine::Machine;
+use dejavm_replay::checkpoint::Spacing;
+use dejavm_replay::journal::{Reader, StateDigest};
+use dejavm_replay::session::{
+    Host, LiveOptions, Observer, RecordOptions, RecordSession, ReplaySession, RunMachine, Waited,
+};
+use std::io::Cursor;
+use std::path::Path;
+
+/// Where the recordings end.
+pub const END: u64 = 1_000_000;
+
+/// Checkpoints as dense as the tests are short.
+pub const DENSE: Spacing = Spacing { least_icount: 1 << 14, most_icount: 1 << 15, icount_per_page: 64 };
+
+/// Types something now and then.
+struct Typist(Rng);
+
+impl Observer for Typist {
+    fn outbound(&mut self, _event: Outbound) {}
+}
+
+impl Host for Typist {
+    fn next_inbound(&mut self, room: &mut dyn FnMut(u8) -> usize) -> Option<Inbound> {
+        match self.0.below(4) {
+            0 if room(0) > 0 => Some(Inbound::Serial { port: 0, bytes: vec![self.0.below(256) as u8] }),
+            1 => Some(Inbound::Nmi),
+            2 => Some(Inbound::Keyboard { scan_codes: vec![0x1E, 0x9E] }),
+            _ => None,
+        }
+    }
+    fn has_backlog(&self) -> bool {
+        true
+    }
+    fn flush_due(&mut self) -> bool {
+        self.0.below(3) == 0
+    }
+    fn wait(&mut self, _max_ns: Option<u64>) -> Waited {
+        Waited::NoMoreInput
+    }
+}
+
+/// A recording, with the input that `seed` gives and checkpoints in `side_file`.
+///
+/// # Panics
+/// If it cannot be made.
+pub fn recorded(vcpus: u32, seed: u64, side_file: Option<&Path>) -> Vec<u8> {
+    let options = RecordOptions { interval_icount: 200_000, ..RecordOptions::default() };
+    let live = LiveOptions { until_icount: Some(END), ..LiveOptions::default() };
+    let (machine, config) = (machine(vcpus), config(vcpus));
+    let mut session =
+        RecordSession::start(machine, &config, &images(), Vec::new(), &options, live).expect("a recording");
+    if let Some(path) = side_file {
+        session.keep_checkpoints(path, 64 << 20, DENSE).expect("a side file");
+    }
+    let mut host = Typist(Rng::new(seed));
+    while session.ended().is_none() {
+        session.step(&mut host).expect("a step");
+    }
+    session.finish().expect("an end").1
+}
+
+/// A replay of bytes.
+pub type Session<M> = ReplaySession<M, Cursor<Vec<u8>>>;
+
+/// A replay on the calling thread.
+///
+/// # Panics
+/// If it is no journal.
+pub fn replay(journal: &[u8]) -> Session<Machine> {
+    let mut reader = Reader::new(Cursor::new(journal.to_vec())).expect("a journal");
+    let images = reader.read_images(Images::default()).expect("images");
+    let config = reader.header().config.clone();
+    let make = move || Ok(Machine::new(&config, images.clone())?);
+    ReplaySession::with_machine(reader, Box::new(make)).expect("a replay")
+}
+
+/// The hashes that a straight replay has at `icounts`, ascending.
+///
+/// # Panics
+/// If the replay diverges.
+pub fn straight(journal: &[u8], icounts: &[u64]) -> Vec<StateDigest> {
+    let mut session = replay(journal);
+    session.set_spacing(None);
+    let mut at = |&icount| {
+        session.run_until(icount, &mut ()).expect("a straight replay");
+        session.machine().digest()
+    };
+    icounts.iter().map(&mut at).collect()
+}
