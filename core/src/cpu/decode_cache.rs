@@ -55,7 +55,8 @@ pub struct DecodeCache {
     pub generation: u64,
 }
 
-type FixedState = std::hash::BuildHasherDefault<AddressHasher>;
+/// Makes [`AddressHasher`]s.
+pub type FixedState = std::hash::BuildHasherDefault<AddressHasher>;
 
 /// A hasher for addresses, the same on every host: no seed, and a multiplication is enough.
 #[derive(Default)]

@@ -19,7 +19,7 @@ pub use stats::JitStats;
 
 use crate::codemem::{CodeRegion, Frame, Guest, enter, supported};
 use crate::cpu::Insn;
-use crate::cpu::decode_cache::AddressHasher;
+use crate::cpu::decode_cache::FixedState;
 use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT};
 use jump_table::JumpTable;
 use std::collections::HashMap;
@@ -74,9 +74,9 @@ pub struct Jit {
     region: CodeRegion,
     thunks: Thunks,
     thunk_bytes: usize,
-    blocks: HashMap<Key, u64, std::hash::BuildHasherDefault<AddressHasher>>,
+    blocks: HashMap<Key, u64, FixedState>,
     /// The blocks of each RAM page.
-    pages: HashMap<u32, Vec<Key>, std::hash::BuildHasherDefault<AddressHasher>>,
+    pages: HashMap<u32, Vec<Key>, FixedState>,
     exits: Vec<ExitPoint>,
     /// A block is translated when it is wanted for this time.
     pub hot: u16,
