@@ -5,14 +5,18 @@ mod cpu;
 mod dump_guest_memory;
 mod go_live;
 pub(crate) mod help;
+mod info_checkpoints;
 mod info_cpus;
 mod info_dump;
+mod info_marks;
 mod info_registers;
 mod info_replay;
 mod info_status;
 mod info_trace_events;
 mod info_version;
+mod last_write;
 mod log;
+mod mark;
 mod memory_dump;
 mod nmi;
 mod print;
@@ -20,6 +24,7 @@ mod quit;
 mod replay_break;
 mod replay_delete_break;
 mod replay_seek;
+mod reverse_step;
 mod sendkey;
 mod step;
 mod stop;
@@ -97,13 +102,16 @@ pub(crate) const ALL: &[Command] = &[
     go_live::COMMAND,
     help::COMMAND,
     help::INFO_COMMAND,
+    last_write::COMMAND,
     log::COMMAND,
+    mark::COMMAND,
     nmi::COMMAND,
     print::COMMAND,
     quit::COMMAND,
     replay_break::COMMAND,
     replay_delete_break::COMMAND,
     replay_seek::COMMAND,
+    reverse_step::COMMAND,
     sendkey::COMMAND,
     step::COMMAND,
     stop::COMMAND,
@@ -116,8 +124,10 @@ pub(crate) const ALL: &[Command] = &[
 
 /// The commands after `info`, by name.
 pub(crate) const INFO: &[Command] = &[
+    info_checkpoints::COMMAND,
     info_cpus::COMMAND,
     info_dump::COMMAND,
+    info_marks::COMMAND,
     info_registers::COMMAND,
     info_replay::COMMAND,
     info_status::COMMAND,

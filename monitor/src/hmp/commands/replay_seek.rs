@@ -1,4 +1,4 @@
-//! `replay_seek`: replay execution to the specified instruction count.
+//! `replay_seek`: replay execution to the specified instruction count, or to a mark.
 
 use super::super::Context;
 use super::super::arguments::Arguments;
@@ -13,7 +13,11 @@ pub(crate) const COMMAND: Command = Command {
 };
 
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
-    let icount = evaluate(context, arguments)?;
+    let marked = context.control.marks().and_then(|marks| marks.get(arguments.rest()).copied());
+    let icount = match marked {
+        Some(icount) => icount,
+        None => evaluate(context, arguments)?,
+    };
     require_replay(context, "replay must be enabled to seek")?;
     Ok(context.control.seek(icount)?)
 }
