@@ -11,5 +11,6 @@ pub mod keys;
 pub mod line_editor;
 pub mod mux;
 pub mod qmp;
+pub mod qom;
 pub mod services;
 pub mod transport;

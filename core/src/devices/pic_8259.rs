@@ -186,6 +186,42 @@ impl Pic8259 {
     }
 }
 
+/// The registers of an 8259A, to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PicRegisters {
+    /// Requests.
+    pub irr: u8,
+    /// In service.
+    pub isr: u8,
+    /// Masked.
+    pub imr: u8,
+    /// Level-triggered.
+    pub elcr: u8,
+    /// The vector of IRQ 0.
+    pub vector_base: u8,
+    /// The IRQ of highest priority.
+    pub priority_base: u8,
+    /// The next read gives ISR, not IRR.
+    pub read_isr: bool,
+    /// Special fully nested mode.
+    pub special_fully_nested: bool,
+}
+
+impl From<&Pic8259> for PicRegisters {
+    fn from(chip: &Pic8259) -> Self {
+        Self {
+            irr: chip.irr,
+            isr: chip.isr,
+            imr: chip.imr,
+            elcr: chip.elcr,
+            vector_base: chip.vector_base,
+            priority_base: chip.priority_base,
+            read_isr: chip.read_isr,
+            special_fully_nested: chip.special_fully_nested,
+        }
+    }
+}
+
 /// The IRQ of the master at which the slave hangs.
 const CASCADE: u8 = 2;
 /// ELCR bits of IRQs 0, 1, 2, 8 and 13 are fixed at edge.
@@ -199,6 +235,11 @@ pub struct PicPair {
 }
 
 impl PicPair {
+    /// The registers, to be looked at; the master first.
+    pub fn registers(&self) -> [PicRegisters; 2] {
+        [(&self.master).into(), (&self.slave).into()]
+    }
+
     /// Sets the level of ISA line `irq` (0 to 15, not 2).
     pub fn set_line(&mut self, irq: u8, level: bool) {
         if irq < 8 {

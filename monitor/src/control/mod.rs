@@ -11,6 +11,7 @@ mod execution;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod inspect;
+pub mod page_table;
 pub mod quiet_walk;
 mod timeline;
 
@@ -19,7 +20,7 @@ pub use error::ControlError;
 pub use event::{Arrival, RunEvent};
 pub use execution::{Execution, RunState};
 pub use inspect::Inspect;
-pub use timeline::{Marks, Mode, Timeline, WrittenRange};
+pub use timeline::{Mode, Timeline};
 
 /// A run under control.
 pub trait Control: Inspect + Execution + Timeline + Door {}

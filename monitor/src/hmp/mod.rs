@@ -3,8 +3,10 @@
 //! One file per command in [`commands`]; here only what they share. `$rip`, `$rax` and the like
 //! are known as well as QEMU's `$eip`.
 
+mod absent;
 mod arguments;
 pub mod commands;
+mod completion;
 mod expression;
 mod memory_format;
 mod registers;
@@ -19,6 +21,7 @@ use commands::{Command, CommandError, Outcome};
 use dejavm_core::types::VcpuId;
 use memory_format::FormatLetter;
 use serde_json::Value;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// What stands before a command.
@@ -33,6 +36,29 @@ pub(crate) struct Settings {
     pub format: FormatLetter,
     /// The size of `x` without one, in bytes.
     pub size: usize,
+    /// The last lines, oldest first.
+    pub history: VecDeque<String>,
+}
+
+/// How many lines a monitor remembers.
+const MAX_HISTORY: usize = 64;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { vcpu: 0, format: FormatLetter::Hex, size: 4, history: VecDeque::new() }
+    }
+}
+
+impl Settings {
+    fn remember(&mut self, line: &str) {
+        if self.history.back().is_some_and(|last| last == line) {
+            return;
+        }
+        if self.history.len() == MAX_HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(line.to_owned());
+    }
 }
 
 /// What a command works with.
@@ -62,7 +88,7 @@ pub struct Hmp {
 impl Hmp {
     /// A monitor that has not been asked anything yet.
     pub fn new(services: Rc<Services>) -> Self {
-        Self { services, settings: Settings { vcpu: 0, format: FormatLetter::Hex, size: 4 } }
+        Self { services, settings: Settings::default() }
     }
 
     /// The same, with another vCPU as the one that commands are about.
@@ -83,6 +109,7 @@ impl Hmp {
         if line.is_empty() || line.starts_with('#') {
             return String::new();
         }
+        self.settings.remember(line);
         let mut context =
             Context { control, services: &self.services, settings: &mut self.settings, out: String::new() };
         let result = dispatch(line, &mut context);
@@ -93,18 +120,9 @@ impl Hmp {
         out
     }
 
-    /// All commands (and what comes after `info`) that start with `prefix`.
-    pub fn complete(prefix: &str) -> Vec<String> {
-        let (before, table, last) = match prefix.strip_prefix("info ") {
-            Some(rest) => ("info ", commands::INFO, rest),
-            None => ("", commands::ALL, prefix),
-        };
-        table
-            .iter()
-            .flat_map(|c| c.names)
-            .filter(|name| name.len() > 1 && name.starts_with(last))
-            .map(|name| format!("{before}{name}"))
-            .collect()
+    /// All that could stand in the place of the line's last word.
+    pub fn complete(line: &str) -> Vec<String> {
+        completion::candidates(line)
     }
 }
 
@@ -112,17 +130,22 @@ impl Hmp {
 fn dispatch(line: &str, context: &mut Context<'_>) -> Result<(), String> {
     let (name, rest) = split_name(line);
     let unknown = |name: &str| format!("unknown command: '{name}'\n");
-    let command = commands::find(commands::ALL, name).ok_or_else(|| unknown(name))?;
+    let missing = |absent: &absent::Absent| Err(format!("{}\n", absent.lacks.text()));
+    let Some(command) = commands::find(commands::ALL, name) else {
+        return absent::find(absent::COMMANDS, name).map_or_else(|| Err(unknown(name)), missing);
+    };
     if command.names[0] != "info" {
         return run(command, name, name, rest, context);
     }
     let (sub, sub_rest) = split_name(rest.trim_start());
     if sub.is_empty() {
-        context.out.push_str(&commands::help::table_text("info ", commands::INFO));
+        context.out.push_str(&commands::help::info_text());
         return Ok(());
     }
     let full = format!("info {sub}");
-    let command = commands::find(commands::INFO, sub).ok_or_else(|| unknown(&full))?;
+    let Some(command) = commands::find(commands::INFO, sub) else {
+        return absent::find(absent::INFO, sub).map_or_else(|| Err(unknown(&full)), missing);
+    };
     run(command, sub, &full, sub_rest, context)
 }
 

@@ -69,6 +69,13 @@ pub(crate) fn value(cpu: &CpuState, name: &str) -> Option<u64> {
     }
 }
 
+/// The names that [`value`] knows, those of 64 bits where there are several.
+pub(crate) fn names() -> Vec<String> {
+    const NAMES: &str = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15 rip pc rflags cr0 cr2 \
+                         cr3 cr4 efer fs_base gs_base es cs ss ds fs gs";
+    NAMES.split_whitespace().map(str::to_owned).collect()
+}
+
 /// All registers of a vCPU.
 pub fn registers_text(vcpu: VcpuId, cpu: &CpuState) -> String {
     let wide = code_size(cpu) == CodeSize::Bits64;

@@ -47,8 +47,7 @@ pub struct Entry {
 #[derive(Serialize, Deserialize)]
 pub struct Manifest {
     serial: u32,
-    /// Its position.
-    pub icount: u64,
+    icount: u64,
     now_ns: u64,
     events: u64,
     inputs: [u8; 16],

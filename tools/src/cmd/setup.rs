@@ -130,8 +130,7 @@ pub fn exit_of(reason: Option<EndReason>) -> Exit {
             | EndReason::UserQuit
             | EndReason::Reset
             | EndReason::Limit
-            | EndReason::Halted
-            | EndReason::Crashed,
+            | EndReason::Halted,
         )
         | None => Exit::Success,
     }

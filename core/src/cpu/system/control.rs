@@ -70,7 +70,9 @@ pub fn write_cr0(cpu: &mut Vcpu, env: &mut Env<'_>, value: u64) -> Result<(), Ex
     }
     cpu.efer = new_efer;
     cpu.cr0 = value;
-    cpu.switch_tlb();
+    if (old ^ value) & (cr0::PG | cr0::WP | cr0::PE) != 0 {
+        cpu.flush_tlb();
+    }
     cpu.refresh();
     cpu.leave_block();
     Ok(())
@@ -91,7 +93,7 @@ pub fn write_cr3(cpu: &mut Vcpu, env: &mut Env<'_>, value: u64) -> Result<(), Ex
         cpu.pdpte = read_pdptes(env, value)?;
     }
     cpu.cr3 = value;
-    cpu.switch_tlb();
+    cpu.flush_tlb();
     cpu.leave_block();
     Ok(())
 }
@@ -113,7 +115,9 @@ pub fn write_cr4(cpu: &mut Vcpu, env: &mut Env<'_>, value: u64) -> Result<(), Ex
         cpu.pdpte = read_pdptes(env, cpu.cr3)?;
     }
     cpu.cr4 = value;
-    cpu.switch_tlb();
+    if changed & paging != 0 {
+        cpu.flush_tlb();
+    }
     cpu.refresh();
     cpu.leave_block();
     Ok(())

@@ -5,6 +5,7 @@
 //! fields, so that nothing depends on when the run loop happens to look.
 
 pub mod acpi_tables;
+mod inspect;
 mod interrupts;
 pub mod layout;
 mod mmio;

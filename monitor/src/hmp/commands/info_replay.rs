@@ -18,7 +18,14 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
             writeln!(context.out, "Recording execution '{file}': instruction count = {icount}")
         }
         Mode::Replay { file } => {
-            writeln!(context.out, "Replaying execution '{file}': instruction count = {icount}")
+            let last = context.control.last_icount().unwrap_or(icount);
+            let percent = icount as f64 * 100.0 / last.max(1) as f64;
+            writeln!(
+                context.out,
+                "Replaying execution '{file}': instruction count = {icount}\n\
+                 {percent:.3} % of {last} instructions, {} replay breakpoints",
+                context.control.breaks().len()
+            )
         }
     };
     Ok(())

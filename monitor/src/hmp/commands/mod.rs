@@ -1,36 +1,69 @@
 //! The commands, one file each, and the tables that name them.
 
+mod chardev_send_break;
 mod cont;
 mod cpu;
+mod delvm;
 mod dump_guest_memory;
+mod exit_preconfig;
 mod go_live;
+mod gpa2hva;
+mod gva2gpa;
 pub(crate) mod help;
-mod info_checkpoints;
+mod i;
+mod info_breakpoints;
+mod info_chardev;
 mod info_cpus;
 mod info_dump;
-mod info_marks;
+mod info_history;
+mod info_hotpluggable_cpus;
+mod info_irq;
+mod info_jit;
+mod info_kvm;
+mod info_lapic;
+mod info_mem;
+mod info_memory_size_summary;
+mod info_mtree;
+mod info_name;
+mod info_numa;
+mod info_pci;
+mod info_pic;
+mod info_qdm;
+mod info_qom_tree;
+mod info_qtree;
+mod info_ramblock;
 mod info_registers;
 mod info_replay;
+mod info_snapshots;
 mod info_status;
+mod info_tlb;
 mod info_trace_events;
+mod info_uuid;
 mod info_version;
-mod last_write;
+mod loadvm;
 mod log;
-mod mark;
 mod memory_dump;
+mod memsave;
 mod nmi;
+mod pmemsave;
 mod print;
+mod qom_get;
+mod qom_list;
+mod qom_set;
 mod quit;
 mod replay_break;
 mod replay_delete_break;
 mod replay_seek;
-mod reverse_step;
+mod savevm;
 mod sendkey;
 mod step;
 mod stop;
+mod sum;
 mod system_powerdown;
 mod system_reset;
+mod system_wakeup;
 mod trace_event;
+mod when;
 mod x;
 mod xp;
 
@@ -96,42 +129,75 @@ impl CommandError {
 
 /// The commands, by name.
 pub(crate) const ALL: &[Command] = &[
+    chardev_send_break::COMMAND,
     cont::COMMAND,
     cpu::COMMAND,
+    delvm::COMMAND,
     dump_guest_memory::COMMAND,
+    exit_preconfig::COMMAND,
     go_live::COMMAND,
+    gpa2hva::COMMAND,
+    gva2gpa::COMMAND,
     help::COMMAND,
+    i::COMMAND,
     help::INFO_COMMAND,
-    last_write::COMMAND,
+    loadvm::COMMAND,
     log::COMMAND,
-    mark::COMMAND,
+    memsave::COMMAND,
     nmi::COMMAND,
+    pmemsave::COMMAND,
     print::COMMAND,
+    qom_get::COMMAND,
+    qom_list::COMMAND,
+    qom_set::COMMAND,
     quit::COMMAND,
     replay_break::COMMAND,
     replay_delete_break::COMMAND,
     replay_seek::COMMAND,
-    reverse_step::COMMAND,
+    savevm::COMMAND,
     sendkey::COMMAND,
     step::COMMAND,
     stop::COMMAND,
+    sum::COMMAND,
     system_powerdown::COMMAND,
     system_reset::COMMAND,
+    system_wakeup::COMMAND,
     trace_event::COMMAND,
+    when::COMMAND,
     x::COMMAND,
     xp::COMMAND,
 ];
 
 /// The commands after `info`, by name.
 pub(crate) const INFO: &[Command] = &[
-    info_checkpoints::COMMAND,
+    info_breakpoints::COMMAND,
+    info_chardev::COMMAND,
     info_cpus::COMMAND,
     info_dump::COMMAND,
-    info_marks::COMMAND,
+    info_history::COMMAND,
+    info_hotpluggable_cpus::COMMAND,
+    info_irq::COMMAND,
+    info_jit::COMMAND,
+    info_kvm::COMMAND,
+    info_lapic::COMMAND,
+    info_mem::COMMAND,
+    info_memory_size_summary::COMMAND,
+    info_mtree::COMMAND,
+    info_name::COMMAND,
+    info_numa::COMMAND,
+    info_pci::COMMAND,
+    info_pic::COMMAND,
+    info_qdm::COMMAND,
+    info_qom_tree::COMMAND,
+    info_qtree::COMMAND,
+    info_ramblock::COMMAND,
     info_registers::COMMAND,
     info_replay::COMMAND,
+    info_snapshots::COMMAND,
     info_status::COMMAND,
+    info_tlb::COMMAND,
     info_trace_events::COMMAND,
+    info_uuid::COMMAND,
     info_version::COMMAND,
 ];
 
@@ -152,6 +218,12 @@ fn no_such_cpu() -> CommandError {
 /// The value of the expression that the rest of the line is.
 fn evaluate(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Result<u64, CommandError> {
     expression::evaluate(arguments.remainder(), &current_cpu(context)?)
+}
+
+/// The value of the next word.
+fn word_value(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Result<u64, CommandError> {
+    let cpu = current_cpu(context)?;
+    expression::evaluate(arguments.word().unwrap_or_default(), &cpu)
 }
 
 /// Refuses with `message` unless a journal is replayed.

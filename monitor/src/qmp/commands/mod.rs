@@ -6,6 +6,7 @@ mod human;
 mod introspection;
 mod machine;
 mod memory;
+mod qom;
 mod replay;
 mod run_state;
 mod send_key;
@@ -102,6 +103,7 @@ const GROUPS: &[&[Command]] = &[
     introspection::COMMANDS,
     machine::COMMANDS,
     memory::COMMANDS,
+    qom::COMMANDS,
     replay::COMMANDS,
     run_state::COMMANDS,
     send_key::COMMANDS,

@@ -1,0 +1,418 @@
+//! Commands of QEMU's monitor for devices that this machine lacks: `help` knows them, and they say
+//! what is missing.
+
+/// What is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lack {
+    Audio,
+    Block,
+    Chardevs,
+    Descriptors,
+    DirtyRate,
+    Display,
+    Firmware,
+    Gdb,
+    HostPhysical,
+    Hotplug,
+    Hypervisor,
+    LogFile,
+    MachineCheck,
+    MemoryDevices,
+    Migration,
+    Mouse,
+    Network,
+    Objects,
+    PortWrites,
+    Translator,
+    Usb,
+    Virtio,
+    Watchdog,
+}
+
+impl Lack {
+    /// The answer of a command.
+    pub fn text(self) -> String {
+        let what = match self {
+            Self::Audio => "no sound card",
+            Self::Block => "no block devices",
+            Self::Chardevs => "no character devices but its serial ports and monitors",
+            Self::Descriptors => "no way to take file descriptors from a client",
+            Self::DirtyRate => "no limits and rates of dirty pages",
+            Self::Display => "no display",
+            Self::Firmware => "no firmware that could be asked: it loads its kernel itself",
+            Self::Gdb => "no server for gdb that a monitor could start",
+            Self::HostPhysical => "no knowledge of the host's physical memory",
+            Self::Hotplug => "no devices that come and go",
+            Self::Hypervisor => "no hypervisor beneath it and no such device",
+            Self::LogFile => "no log but the one on stderr (`log` filters it)",
+            Self::MachineCheck => "no machine checks from outside",
+            Self::MemoryDevices => "no memory devices",
+            Self::Migration => "no migration",
+            Self::Mouse => "no mouse",
+            Self::Network => "no network devices",
+            Self::Objects => "no objects that come and go",
+            Self::PortWrites => "no port writes from outside, which a recording would have to hold",
+            Self::Translator => "no profile of its own work",
+            Self::Usb => "no USB",
+            Self::Virtio => "no virtio devices",
+            Self::Watchdog => "no watchdog",
+        };
+        format!("this machine has {what}")
+    }
+}
+
+/// A command that there is nothing for.
+pub(crate) struct Absent {
+    /// Its name.
+    pub name: &'static str,
+    /// Its parameters, as help shows them.
+    pub parameters: &'static str,
+    /// What it would do.
+    pub about: &'static str,
+    /// Why it does not.
+    pub lacks: Lack,
+}
+
+/// The absent command of that name.
+pub(crate) fn find(table: &'static [Absent], name: &str) -> Option<&'static Absent> {
+    table.iter().find(|absent| absent.name == name)
+}
+
+const fn absent(name: &'static str, parameters: &'static str, about: &'static str, lacks: Lack) -> Absent {
+    Absent { name, parameters, about, lacks }
+}
+
+/// The commands.
+pub(crate) const COMMANDS: &[Absent] = &[
+    absent("announce_self", "[interfaces] [id]", "Trigger GARP/RARP announcements", Lack::Network),
+    absent("balloon", "target", "request VM to change its memory allocation (in MB)", Lack::MemoryDevices),
+    absent("block_job_cancel", "[-f] device", "stop an active background block operation", Lack::Block),
+    absent("block_job_complete", "device", "stop an active background block operation", Lack::Block),
+    absent("block_job_pause", "device", "pause an active background block operation", Lack::Block),
+    absent("block_job_resume", "device", "resume a paused background block operation", Lack::Block),
+    absent(
+        "block_job_set_speed",
+        "device speed",
+        "set maximum speed for a background block operation",
+        Lack::Block,
+    ),
+    absent("block_resize", "device size", "resize a block image", Lack::Block),
+    absent(
+        "block_set_io_throttle",
+        "device bps bps_rd bps_wr iops iops_rd iops_wr",
+        "change I/O throttle limits for a block drive",
+        Lack::Block,
+    ),
+    absent(
+        "block_stream",
+        "device [speed [base]]",
+        "copy data from a backing file into a block device",
+        Lack::Block,
+    ),
+    absent("boot_set", "bootdevice", "define new values for the boot device list", Lack::Firmware),
+    absent(
+        "calc_dirty_rate",
+        "[-r] [-b] second [sample_pages_per_GB]",
+        "start a round of guest dirty rate measurement (using",
+        Lack::DirtyRate,
+    ),
+    absent(
+        "cancel_vcpu_dirty_limit",
+        "[cpu_index]",
+        "cancel dirty page rate limit, use cpu_index to cancel limit on a specified virtual cpu",
+        Lack::DirtyRate,
+    ),
+    absent(
+        "change",
+        "device [-f] filename [format [read-only-mode]]",
+        "change a removable medium, optional format, use",
+        Lack::Block,
+    ),
+    absent("chardev-add", "args", "add chardev", Lack::Chardevs),
+    absent("chardev-change", "id args", "change chardev", Lack::Chardevs),
+    absent("chardev-remove", "id", "remove chardev", Lack::Chardevs),
+    absent(
+        "client_migrate_info",
+        "protocol hostname port tls-port cert-subject",
+        "set migration information for remote display",
+        Lack::Display,
+    ),
+    absent("closefd", "name", "close a file descriptor previously passed via SCM rights", Lack::Descriptors),
+    absent(
+        "commit",
+        "device|all",
+        "commit changes to the disk images (if -snapshot is used) or backing files",
+        Lack::Block,
+    ),
+    absent(
+        "device_add",
+        "driver[,prop=value][,...]",
+        "add device, like -device on the command line",
+        Lack::Hotplug,
+    ),
+    absent(
+        "device_del",
+        "device",
+        "remove device drive_add [-n] [[<domain>:]<bus>:]<slot> [file=file][,if=type][,bus=n] [,unit=m][,media=d][,inde",
+        Lack::Hotplug,
+    ),
+    absent(
+        "drive_add",
+        "[-n] [[<domain>:]<bus>:]<slot> [file=file][,if=type]...",
+        "add drive to PCI storage controller",
+        Lack::Block,
+    ),
+    absent(
+        "drive_backup",
+        "[-n] [-f] [-c] device target [format]",
+        "initiates a point-in-time copy for a device",
+        Lack::Block,
+    ),
+    absent("drive_del", "device", "remove host block device", Lack::Block),
+    absent(
+        "drive_mirror",
+        "[-n] [-f] device target [format]",
+        "initiates live storage migration for a device",
+        Lack::Block,
+    ),
+    absent("dumpdtb", "filename", "dump the FDT in dtb format to 'filename'", Lack::Firmware),
+    absent("eject", "[-f] device", "eject a removable medium", Lack::Block),
+    absent(
+        "expire_password",
+        "protocol time [-d display]",
+        "set spice/vnc password expire-time",
+        Lack::Display,
+    ),
+    absent("gdbserver", "[device]", "start gdbserver on given device", Lack::Gdb),
+    absent(
+        "getfd",
+        "name",
+        "receive a file descriptor via SCM rights and assign it a name",
+        Lack::Descriptors,
+    ),
+    absent(
+        "gpa2hpa",
+        "addr",
+        "print the host physical address corresponding to a guest physical address",
+        Lack::HostPhysical,
+    ),
+    absent(
+        "hostfwd_add",
+        "[netdev_id] [tcp|udp]:[hostaddr]:hostport-[guestaddr]:guestport",
+        "redirect TCP or UDP connections from host to guest (requires -net user)",
+        Lack::Network,
+    ),
+    absent(
+        "hostfwd_remove",
+        "[netdev_id] [tcp|udp]:[hostaddr]:hostport",
+        "remove host-to-guest TCP or UDP redirection",
+        Lack::Network,
+    ),
+    absent("logfile", "filename", "output logs to 'filename'", Lack::LogFile),
+    absent(
+        "mce",
+        "[-b] cpu bank status mcgstatus addr misc",
+        "inject a MCE on the given CPU [and broadcast to other CPUs with -b option]",
+        Lack::MachineCheck,
+    ),
+    absent("migrate", "[-d] [-r] uri", "migrate to URI (using", Lack::Migration),
+    absent("migrate_cancel", "", "cancel the current VM migration", Lack::Migration),
+    absent("migrate_continue", "state", "Continue migration from the given paused state", Lack::Migration),
+    absent(
+        "migrate_incoming",
+        "uri",
+        "Continue an incoming migration from an -incoming defer",
+        Lack::Migration,
+    ),
+    absent("migrate_pause", "", "Pause an ongoing migration (postcopy-only)", Lack::Migration),
+    absent("migrate_recover", "uri", "Continue a paused incoming postcopy migration", Lack::Migration),
+    absent(
+        "migrate_set_capability",
+        "capability state",
+        "Enable/Disable the usage of a capability for migration",
+        Lack::Migration,
+    ),
+    absent("migrate_set_parameter", "parameter value", "Set the parameter for migration", Lack::Migration),
+    absent(
+        "migrate_start_postcopy",
+        "",
+        "Followup to a migration command to switch the migration to postcopy mode",
+        Lack::Migration,
+    ),
+    absent("mouse_button", "state", "change mouse button state (1=L, 2=M, 4=R)", Lack::Mouse),
+    absent("mouse_move", "dx dy [dz]", "send mouse move events", Lack::Mouse),
+    absent("mouse_set", "index", "set which mouse device receives events", Lack::Mouse),
+    absent("nbd_server_add", "[-w] device [name]", "export a block device via NBD", Lack::Block),
+    absent("nbd_server_remove", "[-f] name", "remove an export previously exposed via NBD", Lack::Block),
+    absent(
+        "nbd_server_start",
+        "[-a] [-w] host:port",
+        "serve block devices on the given host and port",
+        Lack::Block,
+    ),
+    absent(
+        "nbd_server_stop",
+        "nbd_server_stop",
+        "stop serving block devices using the NBD protocol",
+        Lack::Block,
+    ),
+    absent(
+        "netdev_add",
+        "[user|tap|socket|stream|dgram|vde|bridge|hubport|netmap|vhost-user],id=str[,prop=value][,...]",
+        "add host network device",
+        Lack::Network,
+    ),
+    absent("netdev_del", "id", "remove host network device", Lack::Network),
+    absent("o", "/fmt addr value", "I/O port write", Lack::PortWrites),
+    absent("object_add", "[qom-type=]type,id=str[,prop=value][,...]", "create QOM object", Lack::Objects),
+    absent("object_del", "id", "destroy QOM object", Lack::Objects),
+    absent(
+        "one-insn-per-tb",
+        "[on|off]",
+        "run emulation with one guest instruction per translation block",
+        Lack::Translator,
+    ),
+    absent(
+        "pcie_aer_inject_error",
+        "[-a] [-c] id <error_status> [<tlp header> [<tlp header prefix>]]",
+        "inject pcie aer error",
+        Lack::Hotplug,
+    ),
+    absent(
+        "qemu-io",
+        "[-d] [device] \"[command]\"",
+        "run a qemu-io command on a block device -d: [device] is a device ID rather than a drive ID or node name",
+        Lack::Block,
+    ),
+    absent("ringbuf_read", "device size", "Read from a ring buffer character device", Lack::Chardevs),
+    absent("ringbuf_write", "device data", "Write to a ring buffer character device", Lack::Chardevs),
+    absent(
+        "screendump",
+        "filename [-f format] [device [head]]",
+        "save screen from head 'head' of display device 'device'in specified format 'format' as image 'filename'.Curren",
+        Lack::Display,
+    ),
+    absent("set_link", "name on|off", "change the link status of a network adapter", Lack::Network),
+    absent(
+        "set_password",
+        "protocol password [-d display] [action-if-connected]",
+        "set spice/vnc password",
+        Lack::Display,
+    ),
+    absent(
+        "set_vcpu_dirty_limit",
+        "dirty_rate [cpu_index]",
+        "set dirty page rate limit, use cpu_index to set limit on a specified virtual cpu",
+        Lack::DirtyRate,
+    ),
+    absent(
+        "singlestep",
+        "[on|off]",
+        "run emulation in singlestep mode or switch to normal mode",
+        Lack::Translator,
+    ),
+    absent(
+        "snapshot_blkdev",
+        "[-n] device [new-image-file] [format]",
+        "initiates a live snapshot of device",
+        Lack::Block,
+    ),
+    absent("snapshot_blkdev_internal", "device name", "take an internal snapshot of device", Lack::Block),
+    absent(
+        "snapshot_delete_blkdev_internal",
+        "device name [id]",
+        "delete an internal snapshot of device",
+        Lack::Block,
+    ),
+    absent("stopcapture", "capture index", "stop capture", Lack::Audio),
+    absent(
+        "sync-profile",
+        "[on|off|reset]",
+        "enable, disable or reset synchronization profiling",
+        Lack::Translator,
+    ),
+    absent(
+        "watchdog_action",
+        "[reset|shutdown|poweroff|pause|debug|none|inject-nmi]",
+        "change watchdog action",
+        Lack::Watchdog,
+    ),
+    absent(
+        "wavcapture",
+        "path audiodev [frequency [bits [channels]]]",
+        "capture audio to a wave file (default frequency=44100 bits=16 channels=2)",
+        Lack::Audio,
+    ),
+    absent(
+        "x_colo_lost_heartbeat",
+        "",
+        "Tell COLO that heartbeat is lost, a failover or takeover is needed",
+        Lack::Migration,
+    ),
+    absent("xen-event-inject", "port", "inject event channel", Lack::Hypervisor),
+    absent("xen-event-list", "", "list event channel state", Lack::Hypervisor),
+];
+
+/// Those after `info`.
+pub(crate) const INFO: &[Absent] = &[
+    absent("balloon", "", "show balloon information", Lack::MemoryDevices),
+    absent(
+        "block",
+        "[-n] [-v] [device]",
+        "show info of one block device or all block devices (-n: show named nodes; -v: show details)",
+        Lack::Block,
+    ),
+    absent("block-jobs", "", "show progress of ongoing block device operations", Lack::Block),
+    absent("blockstats", "", "show block device statistics", Lack::Block),
+    absent("capture", "", "show capture information", Lack::Audio),
+    absent("cryptodev", "", "show the crypto devices", Lack::Hotplug),
+    absent("dirty_rate", "", "show dirty rate information", Lack::DirtyRate),
+    absent("iothreads", "", "show iothreads", Lack::Translator),
+    absent("memdev", "", "show memory backends", Lack::MemoryDevices),
+    absent("memory-devices", "", "show memory devices", Lack::MemoryDevices),
+    absent("mice", "", "show which guest mouse is receiving events", Lack::Mouse),
+    absent("migrate", "", "show migration status", Lack::Migration),
+    absent("migrate_capabilities", "", "show current migration capabilities", Lack::Migration),
+    absent("migrate_parameters", "", "show current migration parameters", Lack::Migration),
+    absent("network", "", "show the network state", Lack::Network),
+    absent("opcount", "", "show dynamic compiler opcode counters", Lack::Translator),
+    absent("profile", "", "show profiling information", Lack::Translator),
+    absent("rdma", "", "show RDMA state", Lack::Migration),
+    absent("rocker", "name", "Show rocker switch", Lack::Network),
+    absent("rocker-of-dpa-flows", "name [tbl_id]", "Show rocker OF-DPA flow tables", Lack::Network),
+    absent("rocker-of-dpa-groups", "name [type]", "Show rocker OF-DPA groups", Lack::Network),
+    absent("rocker-ports", "name", "Show rocker ports", Lack::Network),
+    absent("roms", "", "show roms", Lack::Firmware),
+    absent("sev", "", "show SEV information", Lack::Hypervisor),
+    absent("sgx", "", "show intel SGX information", Lack::Hypervisor),
+    absent("spice", "", "show the spice server status", Lack::Display),
+    absent(
+        "stats",
+        "target [names] [provider]",
+        "show statistics for the given target (vm or vcpu); optionally filter byname (comma-separated list, or * for al",
+        Lack::Hypervisor,
+    ),
+    absent(
+        "sync-profile",
+        "[-m] [-n] [max]",
+        "show synchronization profiling info, up to max entries (default: 10), sorted by total wait time",
+        Lack::Translator,
+    ),
+    absent("tpm", "", "show the TPM device", Lack::Hypervisor),
+    absent("usb", "", "show guest USB devices", Lack::Usb),
+    absent("usbhost", "", "show host USB devices", Lack::Usb),
+    absent("usernet", "", "show user network stack connection states", Lack::Network),
+    absent("vcpu_dirty_limit", "", "show dirty page limit information of all vCPU", Lack::DirtyRate),
+    absent("virtio", "", "List all available virtio devices", Lack::Virtio),
+    absent(
+        "virtio-queue-element",
+        "path queue [index]",
+        "Display element of a given virtio queue",
+        Lack::Virtio,
+    ),
+    absent("virtio-queue-status", "path queue", "Display status of a given virtio queue", Lack::Virtio),
+    absent("virtio-status", "path", "Display status of a given virtio device", Lack::Virtio),
+    absent("virtio-vhost-queue-status", "path queue", "Display status of a given vhost queue", Lack::Virtio),
+    absent("vm-generation-id", "", "Show Virtual Machine Generation ID", Lack::Hypervisor),
+    absent("vnc", "", "show the vnc server status", Lack::Display),
+];

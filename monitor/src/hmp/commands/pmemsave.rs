@@ -1,0 +1,23 @@
+//! `pmemsave`: save to disk physical memory dump starting at 'addr' of size 'size'.
+
+use super::super::Context;
+use super::super::arguments::Arguments;
+use super::word_value;
+use super::{Command, Outcome};
+use serde_json::json;
+
+pub(crate) const COMMAND: Command = Command {
+    names: &["pmemsave"],
+    parameters: "addr size file",
+    about: "save to disk physical memory dump starting at 'addr' of size 'size'",
+    run,
+};
+
+fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
+    let address = word_value(context, arguments)?;
+    let size = word_value(context, arguments)?;
+    let file = arguments.string()?;
+    arguments.end()?;
+    context.qmp("pmemsave", json!({"val": address, "size": size, "filename": file}))?;
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Every command of QEMU's monitor is known, and docs/monitor.md says what becomes of it.
+
+use super::{check, monitor, on_replay};
+use crate::control::Mode;
+use crate::control::fake::Fake;
+use crate::hmp::absent::{self, Absent};
+use crate::hmp::commands::{self, Command};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+const QEMU: &str = include_str!("qemu-6.2-commands.txt");
+
+/// The names in the list: commands, and what follows `info`.
+fn lists() -> (Vec<&'static str>, Vec<&'static str>) {
+    let text = QEMU.split_once('\n').unwrap().1;
+    let (commands, info) = text.split_once("\n\n").unwrap();
+    (commands.split_whitespace().collect(), info.split_whitespace().collect())
+}
+
+#[test]
+fn every_command_of_qemu_is_there_or_says_what_is_missing() {
+    let (names, info) = lists();
+    assert_eq!((names.len(), info.len()), (104, 55));
+    for name in names {
+        let there = commands::find(commands::ALL, name).is_some();
+        let absent = absent::find(absent::COMMANDS, name);
+        assert!(there != absent.is_some(), "{name} is there: {there}");
+        let help = on_replay(&format!("help {name}")).0;
+        assert!(help.starts_with(name) && help.contains(" -- "), "{help}");
+        if let Some(absent) = absent {
+            check(name, &format!("{}\n", absent.lacks.text()));
+        }
+    }
+    for name in info {
+        let there = commands::find(commands::INFO, name).is_some();
+        let absent = absent::find(absent::INFO, name);
+        assert!(there != absent.is_some(), "info {name} is there: {there}");
+        assert!(on_replay(&format!("help info {name}")).0.contains(" -- "), "info {name}");
+    }
+}
+
+#[test]
+fn every_command_survives_bad_input() {
+    let lines = [
+        "",
+        " x y z w",
+        " -q",
+        " $nosuch",
+        " 99999999999999999999999",
+        " ((((",
+        " 1/0",
+        " /zzz 1",
+        " \u{1F600}",
+    ];
+    for mode in [Mode::Live, Mode::Replay { file: "run.dj".into() }] {
+        for (before, table) in [("", commands::ALL), ("info ", commands::INFO)] {
+            for command in table {
+                for rest in lines {
+                    let line = format!("{before}{}{rest}", command.names[0]);
+                    let out = monitor().execute(&line, &mut Fake::new(mode.clone()));
+                    assert!(out.is_empty() || out.ends_with('\n'), "{line}: {out}");
+                }
+            }
+        }
+    }
+}
+
+fn rows(table: &mut Vec<(String, String)>, before: &str, there: &[Command], absent: &[Absent]) {
+    for command in there {
+        let name =
+            format!("{before}{} {}", command.names.join("\\|"), command.parameters.replace('|', "\\|"));
+        table.push((name.trim().to_owned(), command.about.to_owned()));
+    }
+    for command in absent {
+        let name = format!("{before}{}", command.name);
+        table.push((name, format!("*{}*", command.lacks.text())));
+    }
+}
+
+fn table() -> String {
+    let mut text = String::from("| command | what it does here |\n|---|---|\n");
+    for (before, there, absent) in
+        [("", commands::ALL, absent::COMMANDS), ("info ", commands::INFO, absent::INFO)]
+    {
+        let mut lines = Vec::new();
+        rows(&mut lines, before, there, absent);
+        lines.sort();
+        for (name, about) in lines {
+            let _ = writeln!(text, "| `{name}` | {about} |");
+        }
+    }
+    text
+}
+
+/// With DEJAVM_BLESS set the table is put into the document.
+#[test]
+fn the_document_has_the_table() {
+    const MARK: &str = "<!-- the table: made from the commands -->\n";
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/monitor.md");
+    let document = std::fs::read_to_string(&path).unwrap();
+    let (before, after) = document.split_once(MARK).expect("the mark is in docs/monitor.md");
+    if std::env::var_os("DEJAVM_BLESS").is_some() {
+        std::fs::write(&path, format!("{before}{MARK}{}", table())).unwrap();
+    } else {
+        assert_eq!(after, table(), "run the test with DEJAVM_BLESS=1");
+    }
+}

@@ -1,0 +1,71 @@
+//! The tree of objects (QAPI: qom.json).
+
+use super::{Arguments, Command, Context, Outcome};
+use crate::qmp::QmpError;
+use crate::qmp::schema::{NOTHING, Type, required};
+use crate::qom::{Object, tree, type_of};
+use serde_json::{Value, json};
+
+const PROPERTY: Type = Type::Object(&[required("name", Type::Str), required("type", Type::Str)]);
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command::new("qom-list", &[required("path", Type::Str)], Type::Array(&PROPERTY), qom_list),
+    Command::new(
+        "qom-get",
+        &[required("path", Type::Str), required("property", Type::Str)],
+        Type::Any,
+        qom_get,
+    ),
+    Command::new(
+        "qom-set",
+        &[required("path", Type::Str), required("property", Type::Str), required("value", Type::Any)],
+        NOTHING,
+        qom_set,
+    ),
+];
+
+fn object(context: &mut Context<'_>, path: &str) -> Result<Object, QmpError> {
+    let tree = tree(context.control, &context.services.identity);
+    let found = tree.find(path).cloned();
+    found.ok_or_else(|| QmpError::no_device(format!("Device '{path}' not found")))
+}
+
+fn qom_list(context: &mut Context<'_>, arguments: &Arguments<'_>) -> Outcome {
+    let object = object(context, arguments.string("path"))?;
+    let mut list = vec![json!({"name": "type", "type": "string"})];
+    let mut add = |name: &str, kind: &str| {
+        if name != "type" {
+            list.push(json!({"name": name, "type": kind}));
+        }
+    };
+    object.properties.iter().for_each(|(name, value)| add(name, type_of(value)));
+    object.children.iter().for_each(|child| add(&child.name, &format!("child<{}>", child.kind)));
+    Ok(Value::Array(list))
+}
+
+fn qom_get(context: &mut Context<'_>, arguments: &Arguments<'_>) -> Outcome {
+    let (path, property) = (arguments.string("path"), arguments.string("property"));
+    let object = object(context, path)?;
+    if property == "type" {
+        return Ok(json!(object.kind));
+    }
+    let value = object.properties.iter().find(|(name, _)| *name == property).map(|(_, value)| value.clone());
+    let child = || object.children.iter().find(|child| child.name == property);
+    let value = value
+        .or_else(|| child().map(|child| json!(format!("{}/{}", path.trim_end_matches('/'), child.name))));
+    value.ok_or_else(|| no_property(&object, property))
+}
+
+fn qom_set(context: &mut Context<'_>, arguments: &Arguments<'_>) -> Outcome {
+    let property = arguments.string("property");
+    let object = object(context, arguments.string("path"))?;
+    let known = object.properties.iter().any(|(name, _)| *name == property) || property == "type";
+    Err(match known {
+        true => QmpError::generic(format!("Property '{}.{property}' cannot be changed", object.kind)),
+        false => no_property(&object, property),
+    })
+}
+
+fn no_property(object: &Object, property: &str) -> QmpError {
+    QmpError::generic(format!("Property '{}.{property}' not found", object.kind))
+}

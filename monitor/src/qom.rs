@@ -1,0 +1,113 @@
+//! The machine as a tree of objects with properties, which can be looked at and not changed.
+
+use crate::control::Control;
+use crate::services::Identity;
+use dejavm_core::machine::board_pc::layout;
+use serde_json::{Value, json};
+
+/// An object.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// Its name among its parent's children.
+    pub name: String,
+    /// Its type.
+    pub kind: &'static str,
+    /// What is known of it.
+    pub properties: Vec<(&'static str, Value)>,
+    /// What it is made of.
+    pub children: Vec<Object>,
+}
+
+impl Object {
+    fn new(name: impl Into<String>, kind: &'static str, properties: Vec<(&'static str, Value)>) -> Self {
+        Self { name: name.into(), kind, properties, children: Vec::new() }
+    }
+
+    /// The object at a path from here; a path without a slash in front is found, too.
+    pub fn find(&self, path: &str) -> Option<&Self> {
+        let mut at = self;
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            at = at.children.iter().find(|child| child.name == name)?;
+        }
+        Some(at)
+    }
+}
+
+/// The type of a property's value, as QOM names it.
+pub fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "uint64",
+        _ => "string",
+    }
+}
+
+/// All objects, under the root.
+pub fn tree(control: &mut dyn Control, identity: &Identity) -> Object {
+    let vcpus = control.vcpus();
+    let config = control.machine().config().clone();
+    let mut machine = Object::new(
+        "machine",
+        "pc-machine",
+        vec![
+            ("kernel-cmdline", json!(config.command_line)),
+            ("ram-size", json!(config.ram_bytes)),
+            ("smp-cpus", json!(vcpus)),
+            ("quantum-icount", json!(config.quantum_icount)),
+            ("seed", json!(config.seed)),
+            ("rtc-start-unix-s", json!(config.rtc_start_unix_s)),
+            ("name", json!(identity.name.clone().unwrap_or_default())),
+            ("uuid", json!(identity.uuid_text())),
+        ],
+    );
+    machine.children.extend((0..vcpus).map(|vcpu| cpu(control, vcpu)));
+    machine.children.extend(chips());
+    let mut root = Object::new("", "container", Vec::new());
+    root.children.push(machine);
+    root
+}
+
+fn cpu(control: &mut dyn Control, vcpu: usize) -> Object {
+    let state = control.cpu_state(vcpu);
+    let halted = state.is_some_and(|state| state.activity != dejavm_core::cpu::Activity::Running);
+    let properties = vec![
+        ("apic-id", json!(vcpu)),
+        ("halted", json!(halted)),
+        ("start-powered-off", json!(vcpu != 0)),
+        ("type", json!("dejavm-x86_64-cpu")),
+    ];
+    let mut cpu = Object::new(format!("cpu[{vcpu}]"), "dejavm-x86_64-cpu", properties);
+    cpu.children.push(Object::new(
+        "lapic",
+        "apic",
+        vec![("id", json!(vcpu)), ("mmio", json!(layout::LAPIC_BASE))],
+    ));
+    cpu
+}
+
+fn chips() -> Vec<Object> {
+    let port = |port: u16| vec![("iobase", json!(port))];
+    let mmio = |address: u64| vec![("mmio", json!(address))];
+    let mut chips = vec![
+        Object::new("pit", "isa-pit", port(0x40)),
+        Object::new("rtc", "mc146818rtc", vec![("iobase", json!(0x70)), ("irq", json!(layout::RTC_IRQ))]),
+        Object::new("hpet", "hpet", mmio(layout::HPET_BASE)),
+        Object::new("i8042", "i8042", vec![("iobase", json!(0x60)), ("irq", json!(layout::KEYBOARD_IRQ))]),
+        Object::new(
+            "acpi-pm",
+            "acpi-pm",
+            vec![("iobase", json!(layout::PM_BASE)), ("irq", json!(layout::SCI_IRQ))],
+        ),
+        Object::new("pic", "isa-i8259", port(0x20)),
+        Object::new("ioapic", "ioapic", mmio(layout::IOAPIC_BASE)),
+        Object::new("pcihost", "pci-host", mmio(layout::ECAM_BASE)),
+        Object::new("debugcon", "isa-debugcon", port(layout::DEBUG_CONSOLE_PORT)),
+        Object::new("debug-exit", "isa-debug-exit", port(layout::DEBUG_EXIT_PORT)),
+    ];
+    for (n, (base, irq)) in layout::UART_PORTS.iter().zip(layout::UART_IRQS).enumerate() {
+        let properties =
+            vec![("iobase", json!(base)), ("irq", json!(irq)), ("chardev", json!(format!("serial{n}")))];
+        chips.push(Object::new(format!("serial{n}"), "isa-serial", properties));
+    }
+    chips
+}
