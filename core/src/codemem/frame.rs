@@ -27,6 +27,18 @@ pub struct Frame {
     pub slots: [u64; 16],
     /// The arithmetic flags: AH as LAHF stores it, AL = OF.
     pub flags: u64,
+    /// Not 0 while the guest's vector registers and MXCSR are in the host's.
+    pub vectors: u64,
+    /// Whether they may be: the guest's control registers allow SSE.
+    pub vectors_allowed: u64,
+    /// Where the guest's vector registers are otherwise: 16 times 16 bytes.
+    pub xmm: u64,
+    /// Where its MXCSR is otherwise.
+    pub mxcsr: u64,
+    /// The host's own MXCSR, while the guest's is in use.
+    pub host_mxcsr: u64,
+    /// Fills up the frame.
+    pub reserved: u64,
     /// [`super::Guest::interpret`], behind its calling convention.
     pub helper: u64,
     /// The guest.
@@ -63,6 +75,16 @@ pub mod field {
     pub const SLOTS: i32 = offset_of!(Frame, slots) as i32;
     /// [`Frame::flags`].
     pub const FLAGS: i32 = offset_of!(Frame, flags) as i32;
+    /// [`Frame::vectors`].
+    pub const VECTORS: i32 = offset_of!(Frame, vectors) as i32;
+    /// [`Frame::vectors_allowed`].
+    pub const VECTORS_ALLOWED: i32 = offset_of!(Frame, vectors_allowed) as i32;
+    /// [`Frame::xmm`].
+    pub const XMM: i32 = offset_of!(Frame, xmm) as i32;
+    /// [`Frame::mxcsr`].
+    pub const MXCSR: i32 = offset_of!(Frame, mxcsr) as i32;
+    /// [`Frame::host_mxcsr`].
+    pub const HOST_MXCSR: i32 = offset_of!(Frame, host_mxcsr) as i32;
     /// [`Frame::helper`].
     pub const HELPER: i32 = offset_of!(Frame, helper) as i32;
     /// [`Frame::home`].

@@ -10,6 +10,9 @@
 //!   are masked to their size;
 //! - it reads and writes guest RAM at addresses made of an entry of the soft TLB that matched
 //!   *this* access, with its size, and of nothing else;
+//! - it reads and writes the vector registers and MXCSR at the addresses in the frame, which are
+//!   those of the vCPU that it runs for;
+//! - when it calls or returns, the host's MXCSR is what it was when it was entered;
 //! - it calls [`Guest::interpret`] through the pointer in the frame, and returns.
 
 #![allow(unsafe_code)]
@@ -38,7 +41,9 @@ pub const JUMP: u32 = 2;
 pub fn supported() -> bool {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     {
-        std::arch::is_x86_feature_detected!("bmi2") && has_lahf()
+        std::arch::is_x86_feature_detected!("bmi2")
+            && std::arch::is_x86_feature_detected!("sse4.2")
+            && has_lahf()
     }
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
     {

@@ -59,7 +59,7 @@ pub struct ExitPoint {
 #[derive(Debug, thiserror::Error)]
 pub enum JitUnavailable {
     /// Another kind of host.
-    #[error("this host is no x86-64 Linux machine with BMI2 and LAHF")]
+    #[error("this host is no x86-64 Linux machine with BMI2, SSE4.2 and LAHF")]
     Host,
     /// No executable memory.
     #[error("the host gives no executable memory")]

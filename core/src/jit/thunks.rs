@@ -1,8 +1,9 @@
 //! The code that all translations share: in, out, and to the interpreter for one instruction.
 
-use super::asm::{Asm, Mem, Rm, Width, host};
+use super::asm::{Alu, Asm, Mem, Rm, Width, host};
 use super::regs::{pinned, slot_at};
 use crate::codemem::{CONTINUE, JUMP, field};
+use crate::softfloat::ieee::mxcsr;
 
 /// The callee-saved registers of the host's calling convention.
 const SAVED: [u8; 6] = [host::RBX, host::RBP, host::R12, host::R13, host::R14, host::R15];
@@ -19,7 +20,16 @@ pub struct Thunks {
     pub slow: usize,
     /// The same, jumped to from an instruction that ends its block: never comes back.
     pub slow_end: usize,
+    /// Called: the guest's vector registers and MXCSR into the host's. ECX is 0 if that cannot
+    /// be: SSE is disabled, or an exception unmasked. RDX and the host's flags are lost.
+    pub load_vectors: usize,
 }
+
+/// The mask bits of MXCSR.
+const ALL_MASKED: u64 = (mxcsr::FLAGS << mxcsr::MASK_SHIFT) as u64;
+/// Extensions of opcode 0F AE.
+const LDMXCSR: u8 = 2;
+const STMXCSR: u8 = 3;
 
 fn frame(disp: i32) -> Rm {
     Rm::M(Mem::at(host::RSP, disp))
@@ -30,6 +40,8 @@ pub fn build(origin: usize) -> (Vec<u8>, Thunks) {
     let mut asm = Asm::new(origin);
     let mut thunks = Thunks { enter: asm.here(), ..Thunks::default() };
     enter(&mut asm);
+    thunks.load_vectors = asm.here();
+    load_vectors(&mut asm);
     thunks.exit = asm.here();
     exit(&mut asm);
     // `slow` leaves through `leave`, which expects the frame at the stack pointer.
@@ -49,7 +61,7 @@ fn enter(asm: &mut Asm) {
         push(asm, r);
     }
     // SUB RSP, SIZE: RSP is 8 modulo 16 from here on.
-    asm.alu_imm(super::asm::Alu::Sub, Width::Q, Rm::R(host::RSP), field::SIZE as u64);
+    asm.alu_imm(Alu::Sub, Width::Q, Rm::R(host::RSP), field::SIZE as u64);
     asm.store(Width::Q, Rm::M(Mem::at(host::RDI, field::HOME)), host::RDI);
     copy_frame(asm, host::RDI, host::RSP);
     load_registers(asm, 0);
@@ -67,7 +79,7 @@ fn exit(asm: &mut Asm) {
 fn leave_with_eax(asm: &mut Asm) {
     asm.load(Width::Q, host::RDI, frame(field::HOME));
     copy_frame(asm, host::RSP, host::RDI);
-    asm.alu_imm(super::asm::Alu::Add, Width::Q, Rm::R(host::RSP), field::SIZE as u64);
+    asm.alu_imm(Alu::Add, Width::Q, Rm::R(host::RSP), field::SIZE as u64);
     for r in SAVED.into_iter().rev() {
         pop(asm, r);
     }
@@ -86,10 +98,10 @@ fn slow(asm: &mut Asm, leave: usize, above: i32) {
     move_stack(asm, padding);
     let jump = asm.label();
     let out = asm.label();
-    asm.alu_imm(super::asm::Alu::Cmp, Width::D, Rm::R(host::RAX), u64::from(JUMP));
+    asm.alu_imm(Alu::Cmp, Width::D, Rm::R(host::RAX), u64::from(JUMP));
     asm.jcc(4, jump);
     if above != 0 {
-        asm.alu_imm(super::asm::Alu::Cmp, Width::D, Rm::R(host::RAX), u64::from(CONTINUE));
+        asm.alu_imm(Alu::Cmp, Width::D, Rm::R(host::RAX), u64::from(CONTINUE));
         asm.jcc(5, out);
         load_registers(asm, above);
         asm.put(&[0xC3]);
@@ -140,6 +152,7 @@ fn load_registers(asm: &mut Asm, above: i32) {
     asm.load(Width::D, host::RAX, frame(field::FLAGS + above));
 }
 
+/// RAX is lost; RCX is not.
 fn store_registers(asm: &mut Asm, above: i32) {
     for g in 0..16 {
         if let Some(h) = pinned(g) {
@@ -147,4 +160,55 @@ fn store_registers(asm: &mut Asm, above: i32) {
         }
     }
     asm.store(Width::D, frame(field::FLAGS + above), host::RAX);
+    let clean = asm.label();
+    asm.alu_imm(Alu::Cmp, Width::Q, frame(field::VECTORS + above), 0);
+    asm.jcc(4, clean);
+    spill_vectors(asm, above);
+    asm.bind(clean);
+}
+
+fn load_vectors(asm: &mut Asm) {
+    // Behind the return address.
+    let above = 8;
+    let refuse = asm.label();
+    asm.alu_imm(Alu::Cmp, Width::Q, frame(field::VECTORS_ALLOWED + above), 0);
+    asm.jcc(4, refuse);
+    asm.load(Width::Q, host::RCX, frame(field::MXCSR + above));
+    asm.load(Width::D, host::RDX, Rm::M(Mem::at(host::RCX, 0)));
+    asm.alu_imm(Alu::And, Width::D, Rm::R(host::RDX), ALL_MASKED);
+    asm.alu_imm(Alu::Cmp, Width::D, Rm::R(host::RDX), ALL_MASKED);
+    asm.jcc(5, refuse);
+    control(asm, STMXCSR, Mem::at(host::RSP, field::HOST_MXCSR + above));
+    control(asm, LDMXCSR, Mem::at(host::RCX, 0));
+    asm.load(Width::Q, host::RDX, frame(field::XMM + above));
+    for x in 0..16 {
+        movaps(asm, 0x28, x, Mem::at(host::RDX, 16 * i32::from(x)));
+    }
+    asm.store_imm(Width::Q, frame(field::VECTORS + above), 1);
+    asm.mov_imm(host::RCX, 1);
+    asm.put(&[0xC3]);
+    asm.bind(refuse);
+    asm.mov_imm(host::RCX, 0);
+    asm.put(&[0xC3]);
+}
+
+/// The other way round; RAX is lost.
+fn spill_vectors(asm: &mut Asm, above: i32) {
+    asm.load(Width::Q, host::RAX, frame(field::XMM + above));
+    for x in 0..16 {
+        movaps(asm, 0x29, x, Mem::at(host::RAX, 16 * i32::from(x)));
+    }
+    asm.load(Width::Q, host::RAX, frame(field::MXCSR + above));
+    control(asm, STMXCSR, Mem::at(host::RAX, 0));
+    control(asm, LDMXCSR, Mem::at(host::RSP, field::HOST_MXCSR + above));
+    asm.store_imm(Width::Q, frame(field::VECTORS + above), 0);
+}
+
+/// MOVAPS with opcode 28h (load) or 29h (store).
+fn movaps(asm: &mut Asm, opcode: u8, x: u8, m: Mem) {
+    asm.op(None, false, (false, false), &[0x0F, opcode], x, Rm::M(m));
+}
+
+fn control(asm: &mut Asm, extension: u8, m: Mem) {
+    asm.op(None, false, (false, false), &[0x0F, 0xAE], extension, Rm::M(m));
 }

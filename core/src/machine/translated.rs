@@ -39,6 +39,7 @@ impl World<'_, '_, '_> {
         let now = self.runner.circumstances();
         frame.fs_base = cpu.segs[seg::FS].base;
         frame.gs_base = cpu.segs[seg::GS].base;
+        frame.vectors_allowed = u64::from(cpu.sse_allowed());
         if now != self.circumstances {
             self.circumstances = now;
             frame.stamp = self.tables.stamps.stamp(now);
@@ -50,6 +51,9 @@ impl World<'_, '_, '_> {
     fn fill(&mut self, frame: &mut Frame) {
         frame.ram = self.runner.env.mem.ram.host_address();
         frame.jumps = self.tables.jumps_address();
+        let state = &mut self.runner.cpu.state;
+        frame.xmm = state.xmm.as_mut_ptr() as u64;
+        frame.mxcsr = std::ptr::from_mut(&mut state.mxcsr) as u64;
         self.take_up(frame);
         let clock = &*self.runner.env.clock;
         frame.budget = (clock.limit - clock.icount) as i64;

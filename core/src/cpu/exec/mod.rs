@@ -26,8 +26,8 @@ mod segment;
 mod segment_probe;
 mod shift;
 mod simd;
-mod sse_fp;
-mod sse_int;
+pub(crate) mod sse_fp;
+pub(crate) mod sse_int;
 mod stack;
 mod string;
 #[cfg(test)]

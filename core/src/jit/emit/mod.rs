@@ -15,6 +15,8 @@
 //!   It may leave to the interpreter instead, so *nothing of the guest's may have been changed
 //!   before*; all memory comes first, then registers and flags. It uses RCX and RDX, and the
 //!   guest's flags are no longer in the host's afterwards.
+//! - vector registers: [`Emitter::need_vectors`] first of all; then guest XMMn is host XMMn, and
+//!   MXCSR is the guest's.
 //! - flags: before a host instruction that reads guest flags, or that leaves some of them as
 //!   they are, [`Emitter::need_flags`]; behind one that wrote them, [`Emitter::flags_written`].
 //!   Any other host instruction must not write flags (MOV, LEA, RORX, SARX do not), unless
@@ -27,6 +29,7 @@ mod idle;
 mod mov;
 mod muldiv;
 mod shift;
+mod sse;
 mod stack;
 
 use super::asm::{Alu, Asm, Label, Mem, NONE, Rm, Width, host};
@@ -92,10 +95,19 @@ pub struct ExitDraft {
     pub link: Option<usize>,
 }
 
+/// Where a block goes on behind an interpreted instruction, and what it expects there.
+struct Resume {
+    label: Label,
+    flags: FlagState,
+    vectors: bool,
+}
+
 /// Code that is rarely run, put behind the rest.
 enum Cold {
     /// The instruction of a site is interpreted.
-    Slow { label: Label, site: u32, resume: Option<(Label, FlagState)> },
+    Slow { label: Label, site: u32, resume: Option<Resume> },
+    /// The vector registers are to be loaded, before instruction `number` at `rip`.
+    Vectors { label: Label, resume: Label, number: u32, rip: u64 },
     /// The branch of instruction `number` is taken.
     Side { label: Label, number: u32, flags: FlagState, rip: u64 },
     /// An exit through the dispatcher.
@@ -125,6 +137,8 @@ pub struct Emitter<'a> {
     number: u32,
     rip: u64,
     slow: Option<Label>,
+    /// The guest's vector registers are in the host's.
+    vectors: bool,
 }
 
 impl<'a> Emitter<'a> {
@@ -153,6 +167,7 @@ impl<'a> Emitter<'a> {
             number: 0,
             rip: start,
             slow: None,
+            vectors: false,
         };
         e.charge();
         e
@@ -190,9 +205,9 @@ impl<'a> Emitter<'a> {
         if let Some(label) = self.slow.take() {
             let site = self.site(emitted == Emitted::End);
             let resume = (emitted == Emitted::Done).then(|| {
-                let resume = self.asm.label();
-                self.asm.bind(resume);
-                (resume, self.flags)
+                let label = self.asm.label();
+                self.asm.bind(label);
+                Resume { label, flags: self.flags, vectors: self.vectors }
             });
             self.cold.push(Cold::Slow { label, site, resume });
         }
@@ -215,6 +230,7 @@ impl<'a> Emitter<'a> {
             self.asm.jmp_to(self.thunks.slow_end);
         } else {
             self.asm.call_to(self.thunks.slow);
+            self.vectors = false;
         }
         !ends
     }
@@ -251,10 +267,14 @@ impl<'a> Emitter<'a> {
                 self.asm.mov_imm(host::RCX, u64::from(site));
                 match resume {
                     None => self.asm.jmp_to(self.thunks.slow_end),
-                    Some((resume, flags)) => {
+                    Some(resume) => {
                         self.asm.call_to(self.thunks.slow);
-                        self.restore_as(flags);
-                        self.asm.jmp(resume);
+                        if resume.vectors {
+                            // What allowed it before does so still.
+                            self.asm.call_to(self.thunks.load_vectors);
+                        }
+                        self.restore_as(resume.flags);
+                        self.asm.jmp(resume.label);
                     }
                 }
             }
@@ -269,6 +289,14 @@ impl<'a> Emitter<'a> {
                 } else {
                     self.go_to(rip);
                 }
+            }
+            Cold::Vectors { label, resume, number, rip } => {
+                self.asm.bind(label);
+                self.asm.call_to(self.thunks.load_vectors);
+                self.asm.alu_imm(Alu::Cmp, Width::D, Rm::R(host::RCX), 0);
+                self.asm.jcc(5, resume);
+                self.counted(Alu::Add, Rm::M(Mem::at(host::RSP, field::BUDGET)), number);
+                self.leave_starved(rip);
             }
             Cold::Exit { label, exit } => {
                 self.asm.bind(label);
@@ -370,6 +398,21 @@ impl<'a> Emitter<'a> {
     /// The linear address behind this instruction.
     pub fn next_rip(&self) -> u64 {
         self.rip.wrapping_add(u64::from(self.insn.len))
+    }
+
+    /// Has the guest's vector registers and MXCSR in the host's from here on. Where that cannot
+    /// be, the interpreter goes on with this instruction.
+    pub fn need_vectors(&mut self) {
+        if self.vectors {
+            return;
+        }
+        self.spoil_flags();
+        let (label, resume) = (self.asm.label(), self.asm.label());
+        self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::M(Mem::at(host::RSP, field::VECTORS)), 0);
+        self.asm.jcc(4, label);
+        self.asm.bind(resume);
+        self.cold.push(Cold::Vectors { label, resume, number: self.number, rip: self.rip });
+        self.vectors = true;
     }
 
     // Flags.
@@ -603,8 +646,8 @@ fn same_page(a: u64, b: u64) -> bool {
 }
 
 fn emit(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
-    const FAMILIES: [fn(&mut Emitter<'_>, &Instruction) -> Emitted; 7] =
-        [alu::emit, mov::emit, control::emit, stack::emit, shift::emit, muldiv::emit, idle::emit];
+    const FAMILIES: [fn(&mut Emitter<'_>, &Instruction) -> Emitted; 8] =
+        [alu::emit, mov::emit, control::emit, stack::emit, sse::emit, shift::emit, muldiv::emit, idle::emit];
     if e.insn.has(insn::insn_flags::LOCK) {
         return Emitted::No;
     }

@@ -16,10 +16,7 @@ const TOP: u16 = 7 << 11;
 /// #UD without CR4.OSFXSR or with CR0.EM, #NM with CR0.TS.
 #[inline(always)]
 pub fn sse_ready(cpu: &Vcpu) -> Exec<()> {
-    if cpu.cr0 & (cr0::EM | cr0::TS) == 0 && cpu.cr4 & cr4::OSFXSR != 0 {
-        return Ok(());
-    }
-    Err(sse_refused(cpu))
+    if cpu.sse_allowed() { Ok(()) } else { Err(sse_refused(cpu)) }
 }
 
 #[cold]
@@ -50,6 +47,12 @@ pub fn mmx_enter(cpu: &mut Vcpu) {
 }
 
 impl Vcpu {
+    /// Whether SSE instructions are enabled.
+    #[inline(always)]
+    pub fn sse_allowed(&self) -> bool {
+        self.cr0 & (cr0::EM | cr0::TS) == 0 && self.cr4 & cr4::OSFXSR != 0
+    }
+
     /// MMX register `r`.
     #[inline(always)]
     pub(in crate::cpu::exec) fn mm(&self, r: u8) -> u64 {
