@@ -2,8 +2,8 @@
 //! a run that is saved, loaded into another machine and continued ends like one that is not.
 
 use dejavm_core::boundary::{Images, MachineConfig, Outbound};
-use dejavm_core::machine::state_hash::StateHash;
-use dejavm_core::machine::{LoadError, Machine, MachineState, RamPage, RunLimit, StopReason};
+use dejavm_core::machine::state_hash::{StateHash, hash_of};
+use dejavm_core::machine::{LoadError, Machine, MachineState, RamPage, RunLimit, STATE_VERSION, StopReason};
 use dejavm_tests::busy_guest::machine;
 use dejavm_tests::cli::guest_file;
 
@@ -112,6 +112,16 @@ fn a_state_that_does_not_fit_is_refused() {
     let mut state = m.save();
     state.ram[0].bytes.pop();
     assert_eq!(m.load(state), Err(LoadError::Page { number: 0, len: 4095 }));
+}
+
+/// Stored states are read by their layout alone: whoever changes it raises `STATE_VERSION`, and puts
+/// the new number and hash here.
+#[test]
+fn a_layout_has_its_version() {
+    let text = format!("{:#?}", machine(1).save_but_ram());
+    let names = text.lines().filter_map(|line| line.split_once(": ").map(|(name, _)| name));
+    let layout = names.collect::<Vec<_>>().join("\n");
+    assert_eq!((STATE_VERSION, hash_of(&layout) as u64), (2, 14_051_930_773_504_004_089), "{layout}");
 }
 
 #[test]

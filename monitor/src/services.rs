@@ -1,10 +1,8 @@
 //! What the monitors of one program share besides the run.
 
 use crate::control::{Control, RunEvent};
-use dejavm_core::types::Icount;
 use dejavm_trace::event::Registry;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Changes what the program logs about itself.
@@ -56,8 +54,6 @@ pub struct Services {
     pub dumps: crate::dump::Jobs,
     /// What the machine is called.
     pub identity: Identity,
-    /// Places of a replay, by the names that they were given.
-    pub marks: RefCell<BTreeMap<String, Icount>>,
     /// Where serial ports and monitors are.
     pub chardevs: RefCell<Vec<Chardev>>,
 }
@@ -72,13 +68,6 @@ impl Services {
 
     /// With no character devices yet.
     pub fn new(trace: Arc<Registry>, log: Box<dyn LogControl>, identity: Identity) -> Self {
-        Self {
-            trace,
-            log,
-            dumps: Default::default(),
-            identity,
-            marks: RefCell::default(),
-            chardevs: RefCell::default(),
-        }
+        Self { trace, log, dumps: Default::default(), identity, chardevs: RefCell::default() }
     }
 }

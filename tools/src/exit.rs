@@ -7,12 +7,14 @@ use std::process::ExitCode;
 pub enum Exit {
     /// 0: all is well.
     Success,
-    /// 3: a replay did not go as it was recorded.
+    /// 3: a replay did not go as it was recorded, or two recordings differ.
     Divergence,
     /// 4: the journal is sound but torn: it was verified up to its last complete chunk.
     Torn,
     /// 5: what was looked for is not in the recording.
     NotFound,
+    /// 6: the guest crashed, and what led up to it is kept.
+    Crashed,
     /// The guest wrote `code` to its debug-exit port: `(code << 1) | 1`, as QEMU's
     /// isa-debug-exit has it, cut to 8 bits.
     ///
@@ -32,9 +34,10 @@ Exit status:
   0  success: the guest powered off, or the user quit; a verified journal is equal
   1  error: the message says what, where, and what to do
   2  the command line is wrong
-  3  divergence: a replay did not go as it was recorded
+  3  divergence: a replay did not go as it was recorded; diff: the recordings differ
   4  verify: equal as far as it goes, but the recording was torn (its recorder was killed)
   5  bisect: the condition holds nowhere in the recording
+  6  record --save-on-crash: the guest crashed, and what led up to it is in the journal
   (code << 1) | 1  run, record: the guest wrote `code` to the debug-exit port F4h, as with
      QEMU's isa-debug-exit; of seven bits. Code 0 gives 1, like an error: let guests use
      others (the message on stderr tells them apart). Code 1 gives 3, which run and record
@@ -48,6 +51,7 @@ impl Exit {
             Self::Divergence => 3,
             Self::Torn => 4,
             Self::NotFound => 5,
+            Self::Crashed => 6,
             Self::Guest(code) => ((code << 1) | 1) as u8,
         }
     }

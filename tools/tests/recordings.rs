@@ -2,7 +2,10 @@
 
 mod desk;
 
+use dejavm_tools::demo::elf;
 use desk::{Desk, number_after};
+use iced_x86::IcedError;
+use iced_x86::code_asm::*;
 
 /// A desk with a recording of the demo's guest, whose images are beside it.
 fn with_run(name: &str) -> Desk {
@@ -35,8 +38,8 @@ fn images_go_out_of_a_journal_and_in_again() {
     desk.expect(&["pack", "run.dj", "--kernel", "elsewhere"], 0);
     assert_eq!(desk.bytes("run.dj"), packed);
     assert!(desk.expect(&["pack", "run.dj"], 0).contains("in it already"));
-    let left = std::fs::read_dir(&desk.folder).unwrap().count();
-    assert_eq!(left, 3, "no drafts are left behind");
+    let mut names = std::fs::read_dir(&desk.folder).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(!names.any(|name| name.to_string_lossy().ends_with(".new")), "a draft is left behind");
 }
 
 #[test]
@@ -160,6 +163,7 @@ fn a_replay_goes_on_live_as_a_new_recording() {
     assert!(
         desk.refused(&["replay", "run.dj", "--go-live", "-o", "end.dj"], 1).contains("the machine is off")
     );
+    assert!(!desk.folder.join("end.dj").exists());
     assert!(desk.refused(&["replay", "run.dj", "--go-live"], 2).contains("--output"));
 }
 
@@ -215,4 +219,130 @@ fn a_wrong_expression_is_pointed_at() {
     assert!(said.contains("'foo' is no register") && said.contains("\n                ^"), "{said}");
     let beyond = desk.refused(&["bisect", "run.dj", "--when", "1", "--to", "999999999999"], 1);
     assert!(beyond.contains("beyond the end"), "{beyond}");
+}
+
+#[test]
+fn diff_finds_where_two_recordings_part() {
+    let desk = with_run("diff");
+    let end = desk.info("run.dj")["last_icount"].as_u64().unwrap();
+    let branch = end / 2;
+    let commands = format!("replay_seek {branch}\ngo_live other.dj\nnmi\n");
+    desk.converse(&["replay", "run.dj", "--monitor", "stdio"], &commands);
+    let at =
+        desk.expect(&["events", "other.dj"], 0).split_whitespace().next().unwrap().parse::<u64>().unwrap();
+    let text = desk.expect(&["diff", "run.dj", "other.dj"], 3);
+    assert!(text.contains("the first 0 are the same") && text.contains("nmi"), "{text}");
+    let differs = number_after(&text, "differs from icount ");
+    assert!(differs == at + 1, "{at}: {text}");
+    assert!(text.contains("vcpu0.rip: 0x"), "{text}");
+    // With itself, and with a part of itself.
+    assert!(desk.expect(&["diff", "run.dj", "run.dj"], 0).contains("equal from icount 0"));
+    desk.expect(&["trim", "run.dj", "--from", "1000", "--to", "200000", "-o", "cut.dj"], 0);
+    let text = desk.expect(&["diff", "run.dj", "cut.dj"], 3);
+    assert!(text.contains("equal from icount 1000 to 200000"), "{text}");
+}
+
+#[test]
+fn diff_of_runs_with_other_settings() {
+    let desk = with_run("diff-settings");
+    let record = |name: &str, memory: &str, seed: &str| {
+        let arguments =
+            ["record", "-o", name, "-kernel", "kernel", "-m", memory, "-seed", seed, "-rtc", "base=@0"];
+        desk.run(&arguments);
+    };
+    record("seed.dj", "16M", "2");
+    let text = desk.expect(&["diff", "run.dj", "seed.dj"], 3);
+    assert!(text.contains("setting     seed: 1 | 2"), "{text}");
+    assert!(text.contains("not compared") && text.contains("entropy"), "{text}");
+    // The guest takes a random number into RCX.
+    assert!(text.contains("rdrand") && text.contains("vcpu0.rcx: "), "{text}");
+    record("small.dj", "8M", "1");
+    let refused = desk.refused(&["diff", "run.dj", "small.dj"], 1);
+    assert!(refused.contains("different sizes of RAM in bytes: 16777216 and 8388608"), "{refused}");
+    let refused = desk.refused(&["diff", "run.dj", "seed.dj", "--ignore", "floppy"], 1);
+    assert!(refused.contains("no such part") && refused.contains("uart_16550.0"), "{refused}");
+    let mut kernel = desk.bytes("kernel");
+    kernel.push(0);
+    std::fs::write(desk.folder.join("kernel"), kernel).unwrap();
+    record("image.dj", "16M", "1");
+    assert!(desk.refused(&["diff", "run.dj", "image.dj"], 1).contains("different kernel images: kernel ("));
+}
+
+/// Puts a guest that does some work and then what `end` assembles where `-kernel NAME` finds it.
+fn put_guest(desk: &Desk, name: &str, end: fn(&mut CodeAssembler) -> Result<(), IcedError>) {
+    let mut asm = CodeAssembler::new(64).unwrap();
+    let mut assemble = || {
+        let mut again = asm.create_label();
+        asm.mov(ecx, 100_000)?;
+        asm.set_label(&mut again)?;
+        asm.dec(ecx)?;
+        asm.jnz(again)?;
+        end(&mut asm)?;
+        asm.cli()?;
+        asm.hlt()
+    };
+    assemble().unwrap();
+    let code = asm.assemble(0x20_0000).unwrap();
+    std::fs::write(desk.folder.join(name), elf::executable(0x20_0000, &code, 0x1000)).unwrap();
+}
+
+#[test]
+fn only_what_led_up_to_a_crash_is_kept() {
+    let desk = Desk::new("crash");
+    let record = |kernel: &str, more: &[&str], status: i32| {
+        let all = ["record", "--force", "-o", "crash.dj", "-kernel", kernel, "-m", "16M", "--save-on-crash"];
+        desk.refused(&[&all, more].concat(), status)
+    };
+    put_guest(&desk, "panics", |a| {
+        a.mov(edx, 0x505)?;
+        a.in_(al, dx)?;
+        a.and(al, 1)?;
+        a.out(dx, al)
+    });
+    put_guest(&desk, "faults", |a| {
+        a.mov(qword_ptr(0x20_0800), 0)?;
+        a.mov(qword_ptr(0x20_0808), 0)?;
+        a.lidt(ptr(0x20_0800))?;
+        a.ud2()
+    });
+    put_guest(&desk, "halts", |_| Ok(()));
+    for ring in [&[][..], &["--ring", "1s"]] {
+        let said = record("panics", ring, 6);
+        assert!(said.contains("its kernel panicked (pvpanic); what led up to it is in crash.dj"), "{said}");
+        assert!(desk.expect(&["verify", "crash.dj"], 0).contains("equal"));
+        let said = record("faults", ring, 6);
+        assert!(said.contains("triple fault"), "{said}");
+        desk.expect(&["verify", "crash.dj"], 0);
+        let said = record("halts", ring, 0);
+        assert!(said.contains("the guest did not crash: crash.dj is not kept"), "{said}");
+        assert!(!desk.folder.join("crash.dj").exists());
+    }
+    // Where no driver tells, the console does.
+    desk.put_kernel();
+    let statuses: Vec<_> = (0..8)
+        .map(|seed| {
+            let regex = "PANIC: .* failed";
+            let seed = seed.to_string();
+            let all = [
+                "record",
+                "--force",
+                "-o",
+                "crash.dj",
+                "-kernel",
+                "kernel",
+                "-m",
+                "16M",
+                "-seed",
+                &seed,
+                "--save-on-crash",
+                "--save-on-crash-regex",
+                regex,
+            ];
+            let status = desk.run(&all).status.code().unwrap();
+            assert_eq!(desk.folder.join("crash.dj").exists(), status == 6);
+            status
+        })
+        .collect();
+    assert!(statuses.contains(&6) && statuses.contains(&0), "{statuses:?}");
+    assert!(record("kernel", &["--save-on-crash-regex", "("], 2).contains("unclosed group"));
 }

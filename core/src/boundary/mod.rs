@@ -107,6 +107,9 @@ pub enum Outbound {
     },
     /// A byte written to the debug console (port E9h).
     DebugConsole(u8),
+    /// The guest's kernel says that it panicked (pvpanic): bit 0, or bit 1 if a crash kernel takes
+    /// over.
+    GuestPanic(u8),
     /// The machine was reset, and goes on.
     Reset(ResetCause),
     /// The machine is off; nothing runs any more.

@@ -9,8 +9,8 @@ use super::flags;
 use super::insn::{Insn, insn_flags};
 use super::state::{CodeSize, Vcpu, attr, seg};
 use super::stops::{DataAccess, Watched};
-use crate::mem::{Access, AccessKind, Memory, MmuIndex, Translation, walk};
-use crate::types::{Exception, Gpa, PAGE_OFFSET_MASK, PAGE_SIZE, Scalar};
+use crate::mem::{Access, AccessKind, Memory, MmuIndex, TableUse, Translation, walk};
+use crate::types::{Exception, Gpa, PAGE_OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, Scalar};
 
 impl Vcpu {
     /// The effective address of the memory operand, before segmentation.
@@ -89,8 +89,8 @@ impl Vcpu {
     #[inline(always)]
     pub fn load<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64) -> Exec<T> {
         let e = self.tlb.entry(self.mmu, va);
-        let offset = va & PAGE_OFFSET_MASK;
-        if e.read_tag == self.tlb.tag(va) && offset <= PAGE_SIZE - T::SIZE as u64 {
+        let offset = va ^ e.read_tag;
+        if offset <= PAGE_SIZE - T::SIZE as u64 {
             return Ok(env.mem.ram.read((e.ram_offset + offset) as usize));
         }
         self.load_slow(env, va, AccessKind::Read, self.mmu)
@@ -103,8 +103,8 @@ impl Vcpu {
     #[inline(always)]
     pub fn load_for_write<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64) -> Exec<T> {
         let e = self.tlb.entry(self.mmu, va);
-        let offset = va & PAGE_OFFSET_MASK;
-        if e.write_tag == self.tlb.tag(va) && offset <= PAGE_SIZE - T::SIZE as u64 {
+        let offset = va ^ e.write_tag;
+        if offset <= PAGE_SIZE - T::SIZE as u64 {
             return Ok(env.mem.ram.read((e.ram_offset + offset) as usize));
         }
         self.load_slow(env, va, AccessKind::Write, self.mmu)
@@ -117,8 +117,8 @@ impl Vcpu {
     #[inline(always)]
     pub fn store<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64, v: T) -> Exec<()> {
         let e = self.tlb.entry(self.mmu, va);
-        let offset = va & PAGE_OFFSET_MASK;
-        if e.write_tag == self.tlb.tag(va) && offset <= PAGE_SIZE - T::SIZE as u64 {
+        let offset = va ^ e.write_tag;
+        if offset <= PAGE_SIZE - T::SIZE as u64 {
             env.mem.ram.write((e.ram_offset + offset) as usize, v);
             return Ok(());
         }
@@ -148,8 +148,8 @@ impl Vcpu {
     /// #PF, #GP or #AC.
     pub fn load_as<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64, index: MmuIndex) -> Exec<T> {
         let e = self.tlb.entry(index, va);
-        let offset = va & PAGE_OFFSET_MASK;
-        if e.read_tag == self.tlb.tag(va) && offset <= PAGE_SIZE - T::SIZE as u64 {
+        let offset = va ^ e.read_tag;
+        if offset <= PAGE_SIZE - T::SIZE as u64 {
             return Ok(env.mem.ram.read((e.ram_offset + offset) as usize));
         }
         self.load_slow(env, va, AccessKind::Read, index)
@@ -161,8 +161,8 @@ impl Vcpu {
     /// #PF, #GP or #AC. Nothing was written then.
     pub fn store_as<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64, v: T, index: MmuIndex) -> Exec<()> {
         let e = self.tlb.entry(index, va);
-        let offset = va & PAGE_OFFSET_MASK;
-        if e.write_tag == self.tlb.tag(va) && offset <= PAGE_SIZE - T::SIZE as u64 {
+        let offset = va ^ e.write_tag;
+        if offset <= PAGE_SIZE - T::SIZE as u64 {
             env.mem.ram.write((e.ram_offset + offset) as usize, v);
             return Ok(());
         }
@@ -227,6 +227,9 @@ impl Vcpu {
         kind: AccessKind,
         index: MmuIndex,
     ) -> Result<Gpa, Exception> {
+        if let Some(offset) = self.tlb.find(index, va, kind) {
+            return Ok(env.mem.gpa_of(offset as usize));
+        }
         let regs = self.paging_regs();
         let mut tables = std::mem::take(&mut self.scratch_tables);
         let walked = walk(env.mem, &regs, va, Access { kind, index }, &mut tables);
@@ -240,20 +243,18 @@ impl Vcpu {
                 if env.mem.has_overwritten_code() {
                     self.leave_block();
                 }
-                for &table in &tables {
-                    if env.mem.watch_table(table) {
-                        self.drop_fast_writes(env, table);
-                    }
-                }
+                self.tlb.select(&regs);
+                self.watch_tables(env.mem, &tables, t.own_entry);
                 if let Some(offset) = env.mem.ram_offset(t.frame)
                     && !self.watching
                     && index != MmuIndex::UserAligned
                 {
                     let fast = env.mem.fast_write_allowed(offset);
                     let watched = self.stops.watched(va, t.frame);
-                    let t = Translation { readable: t.readable && !watched.reads, ..t };
-                    // What may be written at full speed is read so, too: see `load_for_write`.
-                    let fast = fast && watched == Watched::default();
+                    let readable = t.readable && !watched.reads;
+                    // What may be written is read so, too: see `load_for_write`.
+                    let writable = t.writable && watched == Watched::default();
+                    let t = Translation { readable, writable, ..t };
                     self.tlb.insert(index, va, &t, offset as u64, fast);
                 }
                 Ok(Gpa(t.frame.0 | (va & PAGE_OFFSET_MASK)))
@@ -263,20 +264,30 @@ impl Vcpu {
         result
     }
 
-    /// A page became watched: nobody may go on storing to it unseen. This vCPU's entries are
-    /// dropped one by one; the others flush when they next run, since the epoch grew.
-    pub fn drop_fast_writes(&mut self, env: &Env<'_>, ram_offset: usize) {
-        self.tlb.drop_writes_to(ram_offset as u64 & !PAGE_OFFSET_MASK);
-        self.tlb.epoch = env.mem.translation_epoch;
+    /// Sees to it that stores to the tables of a walk are followed; the last table has
+    /// `own_entry` of the page if that says so.
+    fn watch_tables(&mut self, mem: &mut Memory, tables: &[usize], own_entry: bool) {
+        for (n, &table) in tables.iter().enumerate() {
+            let last = n + 1 == tables.len();
+            mem.watch_table(table, if last && own_entry { TableUse::PageEntry } else { TableUse::Other });
+            self.tlb.came_through((table >> PAGE_SHIFT) as u32);
+        }
+        self.sync_tlb(mem);
     }
 
-    /// Brings the TLB in step with stores that others made to page tables.
+    /// Brings the TLB in step with stores to page tables, by whomever, and with pages whose
+    /// stores must be seen now.
     #[inline]
     pub fn sync_tlb(&mut self, mem: &Memory) {
-        if self.tlb.epoch != mem.translation_epoch {
-            self.tlb.flush();
-            self.tlb.epoch = mem.translation_epoch;
+        let next = mem.changes.next();
+        if self.tlb.next_change == next {
+            return;
         }
+        match mem.changes.since(self.tlb.next_change) {
+            Some(changes) => changes.iter().for_each(|&c| self.tlb.follow(c)),
+            None => self.tlb.flush(),
+        }
+        self.tlb.next_change = next;
     }
 
     fn check_address(&self, va: u64, size: usize, index: MmuIndex) -> Exec<()> {
@@ -324,6 +335,15 @@ impl Vcpu {
     #[cold]
     #[inline(never)]
     fn store_slow<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64, v: T, index: MmuIndex) -> Exec<()> {
+        if let Some(offset) = self.tlb.find(index, va, AccessKind::Write)
+            && va & PAGE_OFFSET_MASK <= PAGE_SIZE - T::SIZE as u64
+        {
+            self.write_ram(env, offset as usize, v);
+            if env.mem.fast_write_allowed(offset as usize) {
+                self.tlb.allow_fast_writes(index, va);
+            }
+            return Ok(());
+        }
         self.check_address(va, T::SIZE, index)?;
         let gpa = self.translate(env, va, AccessKind::Write, index)?;
         let in_page = (PAGE_SIZE - (va & PAGE_OFFSET_MASK)) as usize;
@@ -377,17 +397,21 @@ impl Vcpu {
         T::from_u128(u128::from(low) | u128::from(high) << 64)
     }
 
-    /// A physical write within one page; code and translations derived from it are dropped.
+    /// A write to RAM within one page; code and translations derived from it are dropped.
+    fn write_ram<T: Scalar>(&mut self, env: &mut Env<'_>, offset: usize, v: T) {
+        let effect = env.mem.write_watched(offset, v);
+        if effect.translations {
+            self.sync_tlb(env.mem);
+        }
+        if effect.code || effect.fetches {
+            self.leave_block();
+        }
+    }
+
+    /// A physical write within one page.
     fn write_gpa<T: Scalar>(&mut self, env: &mut Env<'_>, gpa: Gpa, v: T) {
         if let Some(offset) = env.mem.ram_offset(gpa) {
-            let effect = env.mem.write_watched(offset, v);
-            if effect.code {
-                self.leave_block();
-            }
-            if effect.translations {
-                self.sync_tlb(env.mem);
-                self.leave_block();
-            }
+            self.write_ram(env, offset, v);
             return;
         }
         self.leave_block();

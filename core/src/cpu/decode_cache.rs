@@ -91,21 +91,21 @@ impl DecodeCache {
         &self.arena[index]
     }
 
-    /// The block that starts at `ram_offset`, decoded now if it is new. True in the second
-    /// place if the page became watched by this: fast stores to it must be dropped.
-    pub fn block_at(&mut self, mem: &mut Memory, ram_offset: usize, size: CodeSize) -> (Found, bool) {
+    /// The block that starts at `ram_offset`, decoded now if it is new. The page is watched
+    /// then: fast stores to it must be dropped before the next store.
+    pub fn block_at(&mut self, mem: &mut Memory, ram_offset: usize, size: CodeSize) -> Found {
         let key = block_key(ram_offset, size);
         if let Some(found) = self.blocks.get(&key) {
-            return (*found, false);
+            return *found;
         }
         if self.arena.len() > ARENA_LIMIT || self.blocks.len() > ARENA_LIMIT {
             self.clear();
         }
         let (found, bytes) = self.decode(mem, ram_offset, size);
-        let newly_watched = mem.watch_code(ram_offset, bytes);
+        mem.watch_code(ram_offset, bytes);
         self.blocks.insert(key, found);
         self.pages.entry((ram_offset >> PAGE_SHIFT) as u32).or_default().push(key);
-        (found, newly_watched)
+        found
     }
 
     /// Decodes a block; gives it and the number of bytes that it depends on.

@@ -348,7 +348,7 @@ pub enum CodeSize {
 /// A vCPU: its state, and what is derived from it for speed.
 ///
 /// It derefs to [`CpuState`]. Whoever changes CS, CPL, CR0, CR4, EFER, EFLAGS.AC or a DR calls
-/// [`Vcpu::refresh`] afterwards; whoever changes CR3 or how pages are read, [`Vcpu::flush_tlb`].
+/// [`Vcpu::refresh`] afterwards; whoever changes CR3 or how pages are read, [`Vcpu::switch_tlb`].
 pub struct Vcpu {
     /// Its number.
     pub id: VcpuId,
@@ -469,9 +469,16 @@ impl Vcpu {
         }
     }
 
-    /// Drops every translation, after a change of CR3 or of how pages are read.
+    /// Drops every translation.
     pub fn flush_tlb(&mut self) {
         self.tlb.flush();
+        self.switch_tlb();
+    }
+
+    /// Goes over to the translations of the address space that CR3 and the other registers
+    /// that decide translation now select.
+    pub fn switch_tlb(&mut self) {
+        self.tlb.select(&self.paging_regs());
     }
 
     /// Makes the current instruction the last of its block.

@@ -18,6 +18,7 @@ pub mod oscillator;
 pub mod pci_host;
 pub mod pic_8259;
 pub mod pit_8254;
+pub mod pvpanic;
 pub mod rtc_cmos;
 pub mod system_ports;
 pub mod uart_16550;

@@ -16,28 +16,23 @@ const PARTS: usize = 8;
 
 impl Jit {
     /// Translates the code at `ram_offset` as it runs at `linear`. `None` if its first
-    /// instruction crosses the end of the page. True in the second place if a page became
-    /// watched by this: fast stores to it must be dropped.
+    /// instruction crosses the end of the page.
     pub fn translate(
         &mut self,
         mem: &mut Memory,
         code: &mut DecodeCache,
         ram_offset: u64,
         linear: u64,
-    ) -> (Option<u64>, bool) {
+    ) -> Option<u64> {
         if self.region.room() < BLOCK_ROOM {
             self.clear();
         }
-        let mut watched = false;
-        let mut part = |mem: &mut Memory, offset: u64| {
-            let (found, newly) = code.block_at(mem, offset as usize, CodeSize::Bits64);
-            watched |= newly;
-            match found {
+        let mut part =
+            |mem: &mut Memory, offset: u64| match code.block_at(mem, offset as usize, CodeSize::Bits64) {
                 Found::Block(block) => Some(code.insns(block).to_vec()),
                 Found::Crosses => None,
-            }
-        };
-        let Some(mut insns) = part(mem, ram_offset) else { return (None, watched) };
+            };
+        let mut insns = part(mem, ram_offset)?;
         let origin = self.region.next();
         let (first_site, first_exit) = (self.tables.sites.len() as u32, self.exits.len() as u32);
         let thunks = self.thunks;
@@ -71,7 +66,7 @@ impl Jit {
         }
         e.finish();
         self.publish(&e, ram_offset, linear, at);
-        (Some(origin as u64), watched)
+        Some(origin as u64)
     }
 
     fn publish(&mut self, e: &Emitter<'_>, ram_offset: u64, linear: u64, guest_bytes: u64) {

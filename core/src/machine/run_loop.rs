@@ -17,7 +17,7 @@ use iced_x86::FlowControl;
 #[derive(Clone, Copy, Default)]
 pub(super) struct Target {
     pub(super) linear: u64,
-    /// Code size, rights, and the stamps of translations and decoded code that it holds for.
+    /// The stamp, code size and rights that it holds for.
     key: u64,
     /// `None`: the first instruction crosses its page.
     pub(super) block: Option<Block>,
@@ -28,7 +28,13 @@ pub(super) struct Target {
     pub(super) runs: u16,
 }
 
-const TARGETS: usize = 4096;
+const TARGETS: usize = 8192;
+
+/// Address spaces share the addresses of their kernel, but not the slots of its blocks.
+#[inline(always)]
+fn target_slot(linear: u64, key: u64) -> usize {
+    (linear ^ (linear >> 12) ^ (key >> 16).wrapping_mul(0x9E5)) as usize % TARGETS
+}
 
 /// The blocks that a vCPU ran lately. Entries die by their key, so nothing is ever cleared.
 pub struct TargetCache(pub(super) Box<[Target; TARGETS]>);
@@ -198,6 +204,7 @@ impl Runner<'_, '_> {
         if self.env.mem.has_overwritten_code() {
             drop_pages(self.env.mem, self.code, jit);
         }
+        self.cpu.tlb.follow_code(self.code.generation);
     }
 
     /// The slot of what is at RIP; `None` if its first instruction must be taken the careful way.
@@ -205,22 +212,22 @@ impl Runner<'_, '_> {
     pub(super) fn find_target(&mut self) -> Option<usize> {
         let linear = self.linear_rip()?;
         let key = self.target_key();
-        let slot = (linear ^ (linear >> 12)) as usize % TARGETS;
+        let slot = target_slot(linear, key);
         let known = &self.targets.0[slot];
         if known.linear == linear && known.key == key {
             return Some(slot);
         }
         let (block, ram_offset) = self.decode_block(linear)?;
-        // Decoding may have changed the stamps.
+        // Decoding may have changed the stamp.
         let key = self.target_key();
+        let slot = target_slot(linear, key);
         self.targets.0[slot] = Target { linear, key, block, ram_offset, entry: 0, runs: 0 };
         Some(slot)
     }
 
     #[inline(always)]
     fn target_key(&self) -> u64 {
-        let stamp = self.cpu.tlb.flushes.wrapping_add(self.code.generation);
-        stamp << 16 | (self.cpu.code_size as u64) << 8 | self.cpu.mmu as u64
+        self.cpu.tlb.stamp() << 16 | (self.cpu.code_size as u64) << 8 | self.cpu.mmu as u64
     }
 
     /// The linear address of RIP; `None` near the limit of a code segment, where each
@@ -249,10 +256,9 @@ impl Runner<'_, '_> {
             return None;
         }
         let offset = self.env.mem.ram_offset(gpa)?;
-        let (found, newly_watched) = self.code.block_at(self.env.mem, offset, self.cpu.code_size);
-        if newly_watched {
-            self.cpu.drop_fast_writes(self.env, offset);
-        }
+        let found = self.code.block_at(self.env.mem, offset, self.cpu.code_size);
+        self.cpu.sync_tlb(self.env.mem);
+        self.cpu.tlb.follow_code(self.code.generation);
         let block = match found {
             Found::Block(block) => Some(block),
             Found::Crosses => None,

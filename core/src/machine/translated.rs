@@ -194,22 +194,21 @@ impl Runner<'_, '_> {
     #[cold]
     fn translate_block(&mut self, jit: &mut Jit, ram_offset: u64, linear: u64) -> Option<u64> {
         let flushes = jit.tables.stats.flushes;
-        let (entry, newly_watched) = jit.translate(self.env.mem, self.code, ram_offset, linear);
-        if newly_watched {
-            self.cpu.drop_fast_writes(self.env, ram_offset as usize);
-        }
-        if jit.tables.stats.flushes != flushes {
+        let entry = jit.translate(self.env.mem, self.code, ram_offset, linear);
+        let flushed = jit.tables.stats.flushes != flushes;
+        if flushed {
             // Whoever remembers an entry point does so under this generation.
             self.code.generation += 1;
-            return None;
         }
-        entry
+        self.cpu.sync_tlb(self.env.mem);
+        self.cpu.tlb.follow_code(self.code.generation);
+        entry.filter(|_| !flushed)
     }
 
     fn circumstances(&self) -> Circumstances {
         Circumstances {
             vcpu: self.cpu.id,
-            translations: self.cpu.tlb.flushes,
+            translations: self.cpu.tlb.stamp(),
             code: self.code.generation,
             rights: self.cpu.mmu as u32 | (self.cpu.code_size as u32) << 8,
         }

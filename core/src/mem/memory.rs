@@ -1,5 +1,6 @@
 //! Guest physical memory: where RAM lies, and what is known of each of its pages.
 
+use super::changes::{Change, ChangeLog};
 use super::ram::Ram;
 use crate::types::{Gpa, PAGE_OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, Scalar};
 
@@ -10,14 +11,22 @@ pub const HIGH_RAM_BASE: u64 = 1 << 32;
 
 /// Decoded code lies in the page.
 const CODE: u8 = 1;
-/// A page walk went through the page, and what it found may be cached.
-const TABLE: u8 = 2;
+/// A page walk went through the page, and what it found may be cached: as any table.
+const DIRECTORY: u8 = 2;
 /// The page has not been written since the last [`Memory::take_dirty_pages`].
 const CLEAN: u8 = 4;
 /// The page has never been written, so it is zero; it is [`CLEAN`] and [`SAVED`], too.
 const PRISTINE: u8 = 8;
 /// The page has not been written since the last [`Memory::take_unsaved_pages`].
 const SAVED: u8 = 16;
+/// As [`DIRECTORY`], but as a table of 8-byte entries that map a page each.
+const PAGE_TABLE: u8 = 32;
+
+/// Entries that are not both present and accessed were never used (bits 0 and 5 in every
+/// paging mode).
+const USED_ENTRY: u8 = 0x21;
+/// Where 8-byte entries forbid fetches.
+const NX: u64 = 1 << 63;
 
 /// The lines of a page that hold decoded code: bit n for bytes `[64n, 64n + 64)`.
 pub type CodeLines = u64;
@@ -27,8 +36,19 @@ pub type CodeLines = u64;
 pub struct WriteEffect {
     /// Decoded code was overwritten: leave the current block, drop the page's blocks.
     pub code: bool,
-    /// Page-table entries that may be cached were overwritten: flush translations.
+    /// Page-table entries that may be cached were overwritten: follow the changes.
     pub translations: bool,
+    /// Instructions may have been fetched through them: leave the current block.
+    pub fetches: bool,
+}
+
+/// What a walk used a table for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableUse {
+    /// The last step, to one page, in an entry of 8 bytes.
+    PageEntry,
+    /// Anything else.
+    Other,
 }
 
 /// Guest RAM with its page flags.
@@ -41,8 +61,8 @@ pub struct Memory {
     dirty: Vec<u32>,
     unsaved: Vec<u32>,
     overwritten_code: Vec<u32>,
-    /// Grows whenever cached translations or fast stores may have become wrong on any vCPU.
-    pub translation_epoch: u64,
+    /// What made cached translations or fast stores wrong, for every vCPU to follow.
+    pub changes: ChangeLog,
 }
 
 impl Memory {
@@ -61,7 +81,7 @@ impl Memory {
             dirty: Vec::new(),
             unsaved: Vec::new(),
             overwritten_code: Vec::new(),
-            translation_epoch: 1,
+            changes: ChangeLog::default(),
         })
     }
 
@@ -140,8 +160,8 @@ impl Memory {
     /// translation that could be cached.
     pub fn write_table_bits<T: Scalar>(&mut self, ram_offset: usize, v: T) {
         let page = ram_offset >> PAGE_SHIFT;
-        let table = self.flags[page] & TABLE;
-        self.flags[page] &= !TABLE;
+        let table = self.flags[page] & (DIRECTORY | PAGE_TABLE);
+        self.flags[page] &= !table;
         self.before_write(ram_offset, T::SIZE);
         self.flags[page] |= table;
         self.ram.write(ram_offset, v);
@@ -166,48 +186,63 @@ impl Memory {
             self.overwritten_code.push(page as u32);
             effect.code = true;
         }
-        if flags & TABLE != 0 && self.entries_may_be_cached(offset, len) {
-            // Everything derived from any table goes, so this page need not be watched until
-            // the next walk comes through it: a loop over its entries pays once.
-            self.flags[page] &= !TABLE;
-            self.translation_epoch += 1;
+        if flags & DIRECTORY != 0 && self.directory_entries_used(offset, len) {
+            // Everything that came through this page goes, so it need not be watched until the
+            // next walk comes through it: a loop over its entries pays once.
+            self.flags[page] &= !(DIRECTORY | PAGE_TABLE);
+            self.changes.push(Change::Directory { table: page as u32 });
             effect.translations = true;
+            effect.fetches = true;
+        } else if flags & PAGE_TABLE != 0
+            && let Some(executable) = self.page_entries_used(offset, len)
+        {
+            let entry = |offset| (offset as u64 & PAGE_OFFSET_MASK) as u16 / 8;
+            let (first, last) = (entry(offset), entry(offset + len - 1));
+            self.changes.push(Change::Entries { table: page as u32, first, last, executable });
+            effect.translations = true;
+            effect.fetches = executable;
         }
         effect
     }
 
-    /// Whether a page-table entry in the range could have been used: an entry that is not
-    /// both present and accessed never was (bit 0 and bit 5 in every paging mode).
-    fn entries_may_be_cached(&self, offset: usize, len: usize) -> bool {
+    /// Whether a table entry in the range, of 4 or 8 bytes, could have been used.
+    fn directory_entries_used(&self, offset: usize, len: usize) -> bool {
         let first = offset & !3;
         let last = (offset + len - 1) & !3;
         (first..=last).step_by(4).any(|o| {
             // The low half of an 8-byte entry holds its flags; its high half is looked up there.
-            [o, o & !7].into_iter().any(|e| self.ram.read::<u32>(e) & 0x21 == 0x21)
+            [o, o & !7].into_iter().any(|e| self.ram.read::<u8>(e) & USED_ENTRY == USED_ENTRY)
         })
     }
 
-    /// Notes that a walk uses a table in the page. True if the page was not watched yet: fast
-    /// stores to it must be dropped.
-    pub fn watch_table(&mut self, ram_offset: usize) -> bool {
-        self.watch(ram_offset >> PAGE_SHIFT, TABLE)
+    /// Whether an 8-byte entry in the range could have been used, and then, whether one that
+    /// allows fetches.
+    fn page_entries_used(&self, offset: usize, len: usize) -> Option<bool> {
+        let first = offset & !7;
+        let last = (offset + len - 1) & !7;
+        let entries = (first..=last).step_by(8).map(|o| self.ram.read::<u64>(o));
+        let used = entries.filter(|e| *e as u8 & USED_ENTRY == USED_ENTRY);
+        used.map(|e| e & NX == 0).reduce(|a, b| a | b)
     }
 
-    /// Notes that `[ram_offset, ram_offset + len)`, within one page, was decoded. True if the
-    /// page was not watched yet: fast stores to it must be dropped.
-    pub fn watch_code(&mut self, ram_offset: usize, len: usize) -> bool {
+    /// Notes that a walk uses a table in the page.
+    pub fn watch_table(&mut self, ram_offset: usize, used_for: TableUse) {
+        let flag = if used_for == TableUse::PageEntry { PAGE_TABLE } else { DIRECTORY };
+        self.watch(ram_offset >> PAGE_SHIFT, flag);
+    }
+
+    /// Notes that `[ram_offset, ram_offset + len)`, within one page, was decoded.
+    pub fn watch_code(&mut self, ram_offset: usize, len: usize) {
         let page = ram_offset >> PAGE_SHIFT;
         self.code_lines[page] |= lines(ram_offset, len);
-        self.watch(page, CODE)
+        self.watch(page, CODE);
     }
 
-    fn watch(&mut self, page: usize, flag: u8) -> bool {
-        let new = self.flags[page] & flag == 0;
-        if new {
+    fn watch(&mut self, page: usize, flag: u8) {
+        if self.flags[page] & flag == 0 {
             self.flags[page] |= flag;
-            self.translation_epoch += 1;
+            self.changes.push(Change::Watched { page: page as u32 });
         }
-        new
     }
 
     /// The pages (by RAM page number) whose code was overwritten since the last call.
@@ -229,7 +264,7 @@ impl Memory {
             self.flags[p as usize] |= CLEAN;
         }
         if !pages.is_empty() {
-            self.translation_epoch += 1;
+            self.changes.push(Change::Everything);
         }
         pages
     }
@@ -248,7 +283,7 @@ impl Memory {
             self.flags[p as usize] |= SAVED;
         }
         if !pages.is_empty() {
-            self.translation_epoch += 1;
+            self.changes.push(Change::Everything);
         }
         pages
     }
@@ -328,10 +363,24 @@ mod tests {
         assert_eq!(mem.write_watched(0x2040, 0u8), WriteEffect::default());
         assert!(mem.write_watched(0x203F, 0u8).code);
         assert_eq!(mem.take_overwritten_code(), [2]);
-        mem.watch_table(0x3000);
+        mem.watch_table(0x3000, TableUse::Other);
         assert!(!mem.write_watched(0x3008, 0x5021u64).translations, "the old entry was not present");
         assert!(mem.write_watched(0x300C, 0u32).translations, "the high half of a used entry");
         assert!(!mem.write_watched(0x3008, 0u64).translations, "no longer watched");
+    }
+
+    #[test]
+    fn a_store_to_a_page_entry_tells_which() {
+        let mut mem = Memory::new(1 << 16).unwrap();
+        mem.watch_table(0x3000, TableUse::PageEntry);
+        let before = mem.changes.next();
+        assert!(!mem.write_watched(0x3008, 0x5021u64 | NX).translations, "the old entry was not present");
+        let effect = mem.write_watched(0x300C, 0u32);
+        assert!(effect.translations && !effect.fetches, "not executable");
+        let effect = mem.write_watched(0x3008, 0u64);
+        assert!(effect.translations && effect.fetches, "still watched, and executable now");
+        let change = |executable| Change::Entries { table: 3, first: 1, last: 1, executable };
+        assert_eq!(mem.changes.since(before).unwrap(), [change(false), change(true)]);
     }
 
     #[test]
@@ -368,9 +417,9 @@ mod tests {
         assert_eq!(mem.take_dirty_pages(), [1, 2]);
         mem.write_watched(0x1000, 1u8);
         assert_eq!(mem.unsaved_pages(), 2);
-        let epoch = mem.translation_epoch;
+        let before = mem.changes.next();
         assert_eq!(mem.take_unsaved_pages(), [1, 2]);
-        assert_ne!(mem.translation_epoch, epoch, "fast stores are dropped");
+        assert_ne!(mem.changes.next(), before, "fast stores are dropped");
         assert!(!mem.fast_write_allowed(0x1000));
         mem.write_watched(0x1000, 2u8);
         assert!(mem.fast_write_allowed(0x1000));

@@ -6,14 +6,16 @@
 //! another engine, a debugger's read) without changing one bit of the run. Architecturally
 //! this is a CPU that never keeps a stale translation, which the SDM allows (vol. 3, 4.10).
 
+mod changes;
 mod io_bus;
 mod memory;
 mod page_walk;
 mod ram;
 mod soft_tlb;
 
+pub use changes::{Change, ChangeLog};
 pub use io_bus::{IdleBus, IoBus};
-pub use memory::{CodeLines, HIGH_RAM_BASE, LOW_RAM_LIMIT, Memory, WriteEffect};
+pub use memory::{CodeLines, HIGH_RAM_BASE, LOW_RAM_LIMIT, Memory, TableUse, WriteEffect};
 pub use page_walk::{Access, AccessKind, PHYSICAL_ADDRESS_BITS, PageFault, PagingRegs, Translation, walk};
 pub use ram::Ram;
 pub use soft_tlb::{MmuIndex, SoftTlb, TlbEntry, tlb_layout};

@@ -5,7 +5,7 @@
 
 use super::memory::Memory;
 use super::soft_tlb::MmuIndex;
-use crate::types::{Gpa, PAGE_OFFSET_MASK};
+use crate::types::{Gpa, PAGE_OFFSET_MASK, PAGE_SHIFT};
 
 /// The registers that decide how an address is translated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,24 @@ pub struct PagingRegs {
     pub efer: u64,
     /// The PDPTE registers of PAE paging, loaded with CR3 (SDM vol. 3, 4.4.1).
     pub pdpte: [u64; 4],
+}
+
+impl PagingRegs {
+    /// The same with everything cleared that has no part in translation now: equal registers
+    /// translate alike.
+    pub fn significant(&self) -> Self {
+        if self.cr0 & CR0_PG == 0 {
+            return Self::default();
+        }
+        let pae = self.cr4 & CR4_PAE != 0 && self.efer & EFER_LMA == 0;
+        Self {
+            cr0: self.cr0 & (CR0_PG | CR0_WP),
+            cr3: self.cr3 & !PAGE_OFFSET_MASK,
+            cr4: self.cr4 & (CR4_PSE | CR4_PAE | CR4_SMEP),
+            efer: self.efer & (EFER_LMA | EFER_NXE),
+            pdpte: if pae { self.pdpte } else { [0; 4] },
+        }
+    }
 }
 
 /// What an access wants to do.
@@ -53,6 +71,8 @@ pub struct Translation {
     pub writable: bool,
     /// Fetches are allowed.
     pub executable: bool,
+    /// The last table entry has 8 bytes and maps this page alone.
+    pub own_entry: bool,
 }
 
 /// A walk that failed: the error code of the #PF (SDM vol. 3, figure 4-12).
@@ -107,6 +127,7 @@ pub fn walk(
             readable: true,
             writable: true,
             executable: true,
+            own_entry: false,
         });
     }
     let mut w = Walk { mem, regs, access, tables, rights: Rights { write: true, user: true, execute: true } };
@@ -238,7 +259,7 @@ impl Walk<'_> {
             }
         }
         let dirty = self.mem.ram.read::<u64>(leaf) & D != 0;
-        Ok(self.translation(frame, dirty))
+        Ok(self.translation(frame, dirty, shift == PAGE_SHIFT))
     }
 
     fn finish32(&mut self, leaf: usize, _entry: u64, frame: u64) -> Result<Translation, PageFault> {
@@ -252,19 +273,20 @@ impl Walk<'_> {
             }
         }
         let dirty = u64::from(self.mem.ram.read::<u32>(leaf)) & D != 0;
-        Ok(self.translation(frame & !PAGE_OFFSET_MASK, dirty))
+        Ok(self.translation(frame & !PAGE_OFFSET_MASK, dirty, false))
     }
 
     fn bits_to_set(&self, leaf: bool) -> u64 {
         if leaf && self.access.kind == AccessKind::Write { A | D } else { A }
     }
 
-    fn translation(&self, frame: u64, dirty: bool) -> Translation {
+    fn translation(&self, frame: u64, dirty: bool, own_entry: bool) -> Translation {
         Translation {
             frame: Gpa(frame),
             readable: self.may(AccessKind::Read),
             writable: dirty && self.may(AccessKind::Write),
             executable: self.may(AccessKind::Execute),
+            own_entry,
         }
     }
 

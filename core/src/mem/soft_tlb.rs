@@ -1,6 +1,16 @@
-//! The soft TLB: a direct-mapped cache from linear page to RAM offset, one table per MMU index.
+//! The soft TLB: direct-mapped caches from linear page to RAM offset.
+//!
+//! Each address space (the registers that decide translation, CR3 foremost) has a context of
+//! its own with one table per MMU index. A few contexts are kept: since translations always
+//! equal fresh page walks, coming back to an address space finds them valid.
+//!
+//! A tag is the address of the linear page, so that `va ^ tag` is the offset in the page if the
+//! tag matches, and larger than any offset if not: one comparison with what the size of the
+//! access leaves tells a hit within one page from everything else. A tag that must not match
+//! names a page that belongs to another slot.
 
-use super::page_walk::Translation;
+use super::changes::Change;
+use super::page_walk::{AccessKind, PagingRegs, Translation};
 use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT};
 
 /// Which set of access rights an access is checked against.
@@ -37,14 +47,15 @@ pub mod tlb_layout {
     const _: () = assert!(size_of::<TlbEntry>().is_power_of_two());
 }
 
-/// One cached translation. A tag holds the linear page and the generation it is valid in;
-/// one tag per kind of access that is allowed without looking further.
-#[derive(Clone, Copy, Default)]
+/// One cached translation, with one tag per kind of access that is allowed without looking
+/// further.
+#[derive(Clone, Copy)]
+#[repr(C)]
 pub struct TlbEntry {
     /// Matches if the page may be read.
     pub read_tag: u64,
     /// Matches if the page may be written at full speed (allowed, dirty bit set, and no page
-    /// flag asks to see stores).
+    /// flag asks to see stores). With one bit flipped: allowed, but stores must be seen.
     pub write_tag: u64,
     /// Matches if the page may be executed.
     pub exec_tag: u64,
@@ -52,81 +63,292 @@ pub struct TlbEntry {
     pub ram_offset: u64,
 }
 
-const ENTRIES: usize = 512;
+/// The entries of a table: as many as a page of page-table entries has, so that entry n of
+/// such a page is cached in slot n and nowhere else.
+pub const ENTRIES: usize = 512;
 const TABLES: usize = 4;
+/// The address spaces whose translations are kept.
+const CONTEXTS: usize = 8;
+/// Flipped in a write tag if stores to the page must be seen; it moves the page to another slot.
+const WATCHED: u64 = 1 << PAGE_SHIFT;
+/// No RAM page.
+const NO_PAGE: u32 = u32::MAX;
 
-/// A tag for slot `slot` that no address of the slot matches, not even if only the page is
-/// compared.
-fn never(slot: usize) -> u64 {
-    (slot as u64 ^ 1) << PAGE_SHIFT
+fn slot_of(va: u64) -> usize {
+    (va >> PAGE_SHIFT) as usize % ENTRIES
 }
 
-fn empty() -> [[TlbEntry; ENTRIES]; TABLES] {
-    let slot =
-        |k: usize| TlbEntry { read_tag: never(k), write_tag: never(k), exec_tag: never(k), ram_offset: 0 };
-    [std::array::from_fn(slot); TABLES]
+/// A tag that matches nothing in `slot`, neither plain nor watched.
+fn no_match(slot: usize) -> u64 {
+    (slot as u64 ^ 2) << PAGE_SHIFT
+}
+
+impl TlbEntry {
+    fn empty(slot: usize) -> Self {
+        let tag = no_match(slot);
+        Self { read_tag: tag, write_tag: tag, exec_tag: tag, ram_offset: 0 }
+    }
+}
+
+/// The translations of one context for one MMU index.
+struct Table {
+    entries: [TlbEntry; ENTRIES],
+    /// The RAM page of each entry that may be written at full speed.
+    write_pages: [u32; ENTRIES],
+    /// The slots that may be in use: bit n % 64 of word n / 64 for slot n.
+    used: [u64; ENTRIES / 64],
+}
+
+impl Table {
+    fn new() -> Self {
+        Self {
+            entries: std::array::from_fn(TlbEntry::empty),
+            write_pages: [NO_PAGE; ENTRIES],
+            used: [0; ENTRIES / 64],
+        }
+    }
+
+    fn clear_slot(&mut self, slot: usize) {
+        self.entries[slot] = TlbEntry::empty(slot);
+        self.write_pages[slot] = NO_PAGE;
+    }
+
+    fn clear(&mut self) {
+        for word in 0..self.used.len() {
+            let mut bits = std::mem::take(&mut self.used[word]);
+            while bits != 0 {
+                self.clear_slot(word * 64 + bits.trailing_zeros() as usize);
+                bits &= bits - 1;
+            }
+        }
+    }
+
+    fn drop_writes_to(&mut self, page: u32) {
+        if self.used == [0; ENTRIES / 64] {
+            return;
+        }
+        for (part, pages) in self.write_pages.chunks_exact_mut(32).enumerate() {
+            // Without an early end, so that many are compared at once.
+            if !pages.iter().fold(false, |any, &p| any | (p == page)) {
+                continue;
+            }
+            for (k, p) in pages.iter_mut().enumerate().filter(|(_, p)| **p == page) {
+                *p = NO_PAGE;
+                self.entries[part * 32 + k].write_tag ^= WATCHED;
+            }
+        }
+    }
+}
+
+/// The translations of one address space.
+struct Context {
+    regs: PagingRegs,
+    stamp: u64,
+    /// When it was left last.
+    left: u64,
+    /// The page-table pages that its translations came through: bit n % 512 for RAM page n.
+    walked: [u64; 8],
+    /// Where they are never changes, so that generated code can hold their address.
+    tables: Box<[Table; TABLES]>,
+}
+
+impl Context {
+    fn new(regs: PagingRegs, stamp: u64) -> Self {
+        let tables = Box::new(std::array::from_fn(|_| Table::new()));
+        Self { regs, stamp, left: 0, walked: [0; 8], tables }
+    }
+
+    fn clear(&mut self, stamp: u64) {
+        self.tables.iter_mut().for_each(Table::clear);
+        self.walked = [0; 8];
+        self.stamp = stamp;
+    }
+
+    fn came_through(&self, table: u32) -> bool {
+        let bit = table as usize % 512;
+        self.walked[bit / 64] >> (bit % 64) & 1 != 0
+    }
 }
 
 /// The soft TLB of one vCPU.
 pub struct SoftTlb {
-    entries: Box<[[TlbEntry; ENTRIES]; TABLES]>,
-    /// The value of [`super::Memory::translation_epoch`] that this TLB is in step with.
-    pub epoch: u64,
-    /// Counts flushes; what others derive from translations is stale when it changes.
-    pub flushes: u64,
+    live: Context,
+    parked: Vec<Context>,
+    /// The number of stamps given out; each is unique.
+    stamps: u64,
+    /// Counts switches between contexts.
+    switches: u64,
+    /// The number of the first change to memory that this TLB has not followed.
+    pub next_change: u64,
+    /// The generation of decoded code that the stamps are in step with.
+    code_generation: u64,
 }
 
 impl Default for SoftTlb {
     fn default() -> Self {
-        Self { entries: Box::new(empty()), epoch: 0, flushes: 0 }
+        Self {
+            live: Context::new(PagingRegs::default(), 1),
+            parked: Vec::new(),
+            stamps: 1,
+            switches: 0,
+            next_change: 0,
+            code_generation: 0,
+        }
     }
 }
 
 impl SoftTlb {
-    /// The tag that an entry for `va` must hold.
-    #[inline(always)]
-    pub fn tag(&self, va: u64) -> u64 {
-        va & !PAGE_OFFSET_MASK
-    }
-
-    /// The host address of the table of an MMU index, for generated code.
+    /// The host address of [`Self::entries`], for generated code.
     pub fn table_address(&self, index: MmuIndex) -> u64 {
-        self.entries[index as usize].as_ptr() as u64
+        self.entries(index).as_ptr() as u64
     }
 
     /// The one place where a translation of `va` can be.
     #[inline(always)]
     pub fn entry(&self, index: MmuIndex, va: u64) -> &TlbEntry {
-        &self.entries[index as usize][(va >> PAGE_SHIFT) as usize % ENTRIES]
+        &self.live.tables[index as usize].entries[slot_of(va)]
+    }
+
+    /// The entries for an MMU index in the current context, by `va >> 12 & 511`. Each context
+    /// has them at an address that never changes.
+    pub fn entries(&self, index: MmuIndex) -> &[TlbEntry; ENTRIES] {
+        &self.live.tables[index as usize].entries
+    }
+
+    /// The RAM offset of `va` if a translation that allows the access is known.
+    #[inline]
+    pub fn find(&self, index: MmuIndex, va: u64, kind: AccessKind) -> Option<u64> {
+        let e = self.entry(index, va);
+        let offset = match kind {
+            AccessKind::Read => va ^ e.read_tag,
+            AccessKind::Write => (va ^ e.write_tag) & !WATCHED,
+            AccessKind::Execute => va ^ e.exec_tag,
+        };
+        (offset <= PAGE_OFFSET_MASK).then(|| e.ram_offset + offset)
+    }
+
+    /// What is derived from translations of the current context, and from decoded code, holds
+    /// as long as this is the same. It is never the same for two contexts.
+    #[inline(always)]
+    pub fn stamp(&self) -> u64 {
+        self.live.stamp
     }
 
     /// Remembers a translation of the page of `va` to RAM at `ram_offset`; `fast_write` says
     /// that no flag of the page wants to see stores.
     pub fn insert(&mut self, index: MmuIndex, va: u64, t: &Translation, ram_offset: u64, fast_write: bool) {
-        let tag = self.tag(va);
-        let k = (va >> PAGE_SHIFT) as usize % ENTRIES;
-        self.entries[index as usize][k] = TlbEntry {
-            read_tag: if t.readable { tag } else { never(k) },
-            write_tag: if t.writable && fast_write { tag } else { never(k) },
-            exec_tag: if t.executable { tag } else { never(k) },
+        let page = va & !PAGE_OFFSET_MASK;
+        let slot = slot_of(va);
+        let none = no_match(slot);
+        let table = &mut self.live.tables[index as usize];
+        table.entries[slot] = TlbEntry {
+            read_tag: if t.readable { page } else { none },
+            write_tag: match (t.writable, fast_write) {
+                (false, _) => none,
+                (true, false) => page ^ WATCHED,
+                (true, true) => page,
+            },
+            exec_tag: if t.executable { page } else { none },
             ram_offset,
         };
+        let fast = t.writable && fast_write;
+        table.write_pages[slot] = if fast { (ram_offset >> PAGE_SHIFT) as u32 } else { NO_PAGE };
+        table.used[slot / 64] |= 1 << (slot % 64);
+    }
+
+    /// Nobody wants to see stores to the page of `va` any more, if its translation is known.
+    pub fn allow_fast_writes(&mut self, index: MmuIndex, va: u64) {
+        let slot = slot_of(va);
+        let table = &mut self.live.tables[index as usize];
+        let e = &mut table.entries[slot];
+        let page = va & !PAGE_OFFSET_MASK;
+        if e.write_tag == page ^ WATCHED {
+            e.write_tag = page;
+            table.write_pages[slot] = (e.ram_offset >> PAGE_SHIFT) as u32;
+        }
+    }
+
+    /// Notes that translations of the current context come through a page-table page.
+    pub fn came_through(&mut self, table: u32) {
+        let bit = table as usize % 512;
+        self.live.walked[bit / 64] |= 1 << (bit % 64);
+    }
+
+    /// Makes the context of `regs` the current one.
+    pub fn select(&mut self, regs: &PagingRegs) {
+        let regs = regs.significant();
+        if regs == self.live.regs {
+            return;
+        }
+        self.switches += 1;
+        self.live.left = self.switches;
+        let place = match self.parked.iter().position(|c| c.regs == regs) {
+            Some(place) => place,
+            None => self.new_context(regs),
+        };
+        std::mem::swap(&mut self.live, &mut self.parked[place]);
+    }
+
+    /// An empty context for `regs`, instead of the one that was left longest ago if there are
+    /// enough; its place among the parked ones.
+    fn new_context(&mut self, regs: PagingRegs) -> usize {
+        self.stamps += 1;
+        if self.parked.len() < CONTEXTS - 1 {
+            self.parked.push(Context::new(regs, self.stamps));
+            return self.parked.len() - 1;
+        }
+        let oldest = (0..self.parked.len()).min_by_key(|&n| self.parked[n].left).unwrap_or(0);
+        self.parked[oldest].clear(self.stamps);
+        self.parked[oldest].regs = regs;
+        oldest
+    }
+
+    /// Does something, with a new stamp, to those contexts that `which` picks.
+    fn renew(&mut self, which: impl Fn(&Context) -> bool, mut what: impl FnMut(&mut Context, u64)) {
+        for context in std::iter::once(&mut self.live).chain(&mut self.parked).filter(|c| which(c)) {
+            self.stamps += 1;
+            what(context, self.stamps);
+        }
     }
 
     /// Forgets everything.
     pub fn flush(&mut self) {
-        self.flushes += 1;
-        *self.entries = empty();
+        self.renew(|_| true, Context::clear);
     }
 
-    /// Forgets that the page at `ram_offset` may be written at full speed.
-    pub fn drop_writes_to(&mut self, ram_offset: u64) {
-        for table in self.entries.iter_mut() {
-            for (k, e) in table.iter_mut().enumerate() {
-                if e.ram_offset == ram_offset {
-                    e.write_tag = never(k);
+    /// Renews the stamps if decoded code was dropped since the last call.
+    #[inline]
+    pub fn follow_code(&mut self, generation: u64) {
+        if self.code_generation != generation {
+            self.code_generation = generation;
+            self.renew(|_| true, |c, stamp| c.stamp = stamp);
+        }
+    }
+
+    /// Drops what a change to memory makes wrong.
+    pub fn follow(&mut self, change: Change) {
+        match change {
+            Change::Entries { table, first, last, executable } => self.renew(
+                |c| c.came_through(table),
+                |c, stamp| {
+                    for t in c.tables.iter_mut() {
+                        (first..=last).for_each(|slot| t.clear_slot(slot.into()));
+                    }
+                    if executable {
+                        c.stamp = stamp;
+                    }
+                },
+            ),
+            Change::Directory { table } => self.renew(|c| c.came_through(table), Context::clear),
+            Change::Watched { page } => {
+                for c in std::iter::once(&mut self.live).chain(&mut self.parked) {
+                    c.tables.iter_mut().for_each(|t| t.drop_writes_to(page));
                 }
             }
+            Change::Everything => self.flush(),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

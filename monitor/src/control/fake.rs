@@ -1,6 +1,6 @@
 //! A run that goes nowhere: what the monitor's tests talk to.
 
-use super::{ControlError, Door, Execution, Inspect, Mode, RunEvent, RunState, Timeline};
+use super::{ControlError, Door, Execution, Inspect, Marks, Mode, RunEvent, RunState, Timeline};
 use dejavm_core::boundary::{Images, Inbound, MachineConfig, Position};
 use dejavm_core::cpu::CpuState;
 use dejavm_core::machine::Machine;
@@ -22,6 +22,7 @@ pub(crate) struct Fake {
     pub told: Vec<String>,
     pub breaks: BTreeSet<Icount>,
     pub events: Vec<RunEvent>,
+    pub marks: Marks,
 }
 
 impl Fake {
@@ -44,6 +45,7 @@ impl Fake {
             told: Vec::new(),
             breaks: BTreeSet::new(),
             events: Vec::new(),
+            marks: Marks::new(),
         }
     }
 
@@ -150,6 +152,9 @@ impl Timeline for Fake {
             }
         }
         Ok(())
+    }
+    fn marks(&mut self) -> Option<&mut Marks> {
+        matches!(self.mode, Mode::Replay { .. }).then_some(&mut self.marks)
     }
     fn breaks(&self) -> Vec<Icount> {
         self.breaks.iter().copied().collect()

@@ -20,7 +20,7 @@ pub use error::ControlError;
 pub use event::{Arrival, RunEvent};
 pub use execution::{Execution, RunState};
 pub use inspect::Inspect;
-pub use timeline::{Mode, Timeline};
+pub use timeline::{Marks, Mode, Timeline, WrittenRange};
 
 /// A run under control.
 pub trait Control: Inspect + Execution + Timeline + Door {}

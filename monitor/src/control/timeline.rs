@@ -1,7 +1,10 @@
 //! Where the inputs of a run come from, and travel in a recorded one.
 
 use super::ControlError;
+use dejavm_core::boundary::{Space, StopHit};
 use dejavm_core::types::Icount;
+use dejavm_replay::checkpoint::Summary;
+use std::collections::BTreeMap;
 
 /// Where the inputs of the run come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +21,20 @@ pub enum Mode {
         /// The journal's path.
         file: String,
     },
+}
+
+/// Named positions.
+pub type Marks = BTreeMap<String, Icount>;
+
+/// Where a write is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrittenRange {
+    /// What `start` is.
+    pub space: Space,
+    /// The first byte.
+    pub start: u64,
+    /// The number of bytes.
+    pub len: u64,
 }
 
 /// Travel in a recorded run.
@@ -49,6 +66,22 @@ pub trait Timeline {
     fn delete_break(&mut self, icount: Option<Icount>) -> Result<(), ControlError>;
     /// Where the run will stop, in ascending order.
     fn breaks(&self) -> Vec<Icount>;
+    /// Goes to the position before the last instruction before here that wrote to a range, if one
+    /// did; then stands still.
+    ///
+    /// # Errors
+    /// If the run is not a replay, or the search was interrupted.
+    fn last_write(&mut self, _range: WrittenRange) -> Result<Option<StopHit>, ControlError> {
+        Err(ControlError::NotNow("replay must be enabled to go back".into()))
+    }
+    /// The named positions of the recording; `None` if the run is not a replay.
+    fn marks(&mut self) -> Option<&mut Marks> {
+        None
+    }
+    /// The checkpoints that the run has; `None` if none are kept.
+    fn checkpoints(&mut self) -> Option<Summary> {
+        None
+    }
     /// Leaves the recording where it stands and goes on as a new one, into a journal at `path`.
     ///
     /// # Errors

@@ -47,7 +47,8 @@ pub struct Entry {
 #[derive(Serialize, Deserialize)]
 pub struct Manifest {
     serial: u32,
-    icount: u64,
+    /// Its position.
+    pub icount: u64,
     now_ns: u64,
     events: u64,
     inputs: [u8; 16],

@@ -7,6 +7,7 @@ use super::machine::PAGE_BYTES;
 use super::pages::{Body, GROUP_PAGES};
 use super::side_file::{Frame, FrameKind, SideFile, scan};
 use super::store::{Store, StoreError};
+use dejavm_core::types::Icount;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
@@ -23,6 +24,35 @@ pub fn side_path(journal: &Path) -> PathBuf {
             name.into()
         }
     }
+}
+
+/// What a side file holds, whatever run it is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SideSummary {
+    /// Its size.
+    pub bytes: u64,
+    /// How many checkpoints.
+    pub count: usize,
+    /// The first and the last icount.
+    pub range: Option<(Icount, Icount)>,
+}
+
+/// Looks into the side file at `path`.
+///
+/// # Errors
+/// If there is none, or it is none.
+pub fn inspect(path: &Path) -> Result<SideSummary, StoreError> {
+    let file = File::open(path)?;
+    let (frames, bytes) = scan(&file)?;
+    let mut summary = SideSummary { bytes, ..SideSummary::default() };
+    for frame in frames.iter().filter(|frame| frame.kind == FrameKind::Checkpoint) {
+        let raw = frame.read(FrameKind::Checkpoint, |bytes, at| file.read_exact_at(bytes, at))?;
+        let icount = decode(&raw)?.icount;
+        let (first, last) = summary.range.unwrap_or((icount, icount));
+        summary.range = Some((first.min(icount), last.max(icount)));
+        summary.count += 1;
+    }
+    Ok(summary)
 }
 
 impl Store {

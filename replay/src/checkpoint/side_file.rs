@@ -1,4 +1,4 @@
-//! The side file of a journal (`*.djc`) as frames: `FORMAT.md` beside this file. What is in the
+//! The side file of a journal (`*.djc`) as frames: see `FORMAT.md` beside this file. What is in the
 //! frames is not known here.
 
 use super::machine::PAGE_BYTES;

@@ -4,7 +4,8 @@
 use super::machine::RunMachine;
 use super::trail::Trail;
 use super::{Host, STEP_ICOUNT, SessionError, Waited};
-use crate::journal::{EndReason, JournalError, StateDigest};
+use crate::checkpoint::FullCheckpoint;
+use crate::journal::{EndReason, JournalError, Start, StateDigest};
 use dejavm_core::boundary::{Inbound, Position};
 use dejavm_core::machine::{RunLimit, StopReason};
 use dejavm_core::types::{Icount, VirtualNs};
@@ -57,6 +58,14 @@ pub trait Log {
     fn append(&mut self, at: Position, event: &Inbound) -> Result<(), JournalError>;
     /// A chunk ends.
     fn end_chunk(&mut self, at: Position, hash: &StateDigest) -> Result<(), JournalError>;
+    /// Whether the state at `at`, where a chunk has just ended, is to be taken down.
+    fn wants_state(&self, _at: Position) -> bool {
+        false
+    }
+    /// Takes it down.
+    fn take_state(&mut self, _start: &Start) -> Result<(), JournalError> {
+        Ok(())
+    }
 }
 
 /// The log of a run that nothing is kept of.
@@ -134,6 +143,11 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
         self.ended
     }
 
+    /// The run is over, though the machine could go on.
+    pub fn end(&mut self, reason: EndReason) {
+        self.ended = self.ended.or(Some(reason));
+    }
+
     /// Takes in what waits, runs for a while, and hands out what comes. Returns after about a
     /// million instructions, or sooner: when the machine is kicked, idle, or off.
     pub fn step(&mut self, host: &mut dyn Host) -> Result<Step, SessionError> {
@@ -204,6 +218,11 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
             self.settle();
             let hash = self.machine.digest();
             self.log.end_chunk(at, &hash)?;
+            if self.log.wants_state(at) {
+                self.hand_out(host);
+                let checkpoint = FullCheckpoint::save(&mut self.machine, at);
+                self.log.take_state(&Start { checkpoint, hash })?;
+            }
             host.flushed();
         }
         Ok(())

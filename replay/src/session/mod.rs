@@ -1,10 +1,11 @@
 //! The ways to run a machine: [`live`], [`record`], [`replay`]; and what is made of recordings:
-//! [`trim`].
+//! [`trim`], [`compare`].
 //!
 //! What they have in common: a machine is run to a position, what came in is applied there, and
 //! what came out is handed on. Before each event and each hash the machine is *settled* (run to
 //! where it stands already), so that both are taken in the one state that a position names.
 
+pub mod compare;
 pub mod divergence;
 pub mod host;
 mod inputs;
@@ -12,6 +13,7 @@ pub mod live;
 pub mod machine;
 pub mod record;
 pub mod replay;
+pub mod ring;
 mod start;
 pub mod timeline;
 mod trail;
@@ -23,6 +25,7 @@ pub use live::{IdlePolicy, LiveOptions, LiveSession, Step};
 pub use machine::{RunMachine, cpu_model};
 pub use record::{RecordOptions, RecordSession};
 pub use replay::{ReplaySession, ReplayStop, Verdict};
+pub use ring::{RingSession, RingSize};
 pub use start::machine_at_start;
 pub use trim::{Trimmed, trim};
 

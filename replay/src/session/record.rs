@@ -38,7 +38,7 @@ impl Default for RecordOptions {
 
 impl RecordOptions {
     /// The header of a journal of a machine with these `parts` of its state hash.
-    fn header(&self, config: &MachineConfig, images: &Images, parts: Vec<String>) -> Header {
+    pub(super) fn header(&self, config: &MachineConfig, images: &Images, parts: Vec<String>) -> Header {
         let record = |role, image: &[u8], file_name: &String| ImageRecord {
             role,
             hash: ImageHash::of(image),

@@ -294,9 +294,11 @@ fn ends_as(stop: StopReason, recorded: EndReason) -> bool {
         EndReason::PowerOff => stop == StopReason::PowerOff,
         EndReason::DebugExit(code) => stop == StopReason::DebugExit(code),
         // Not of the machine's doing, or (a reset) done by now.
-        EndReason::UserQuit | EndReason::Limit | EndReason::Reset | EndReason::Halted => {
-            !matches!(stop, StopReason::PowerOff | StopReason::DebugExit(_))
-        }
+        EndReason::UserQuit
+        | EndReason::Limit
+        | EndReason::Reset
+        | EndReason::Halted
+        | EndReason::Crashed => !matches!(stop, StopReason::PowerOff | StopReason::DebugExit(_)),
     }
 }
 

@@ -7,6 +7,7 @@ mod machine;
 mod monitor;
 pub mod qemu_spelling;
 mod recordings;
+mod ring;
 mod rtc;
 mod serial;
 mod size;
@@ -15,12 +16,15 @@ pub use checkpoints::{CheckpointArgs, CheckpointBudget};
 pub use dump::DumpArgs;
 pub use machine::{AccelArgs, AccelName, IdlePolicy, MachineArgs, ObserveArgs};
 pub use monitor::{MonitorArgs, MonitorPlaces, MonitorSpec, TerminalMonitor};
-pub use recordings::{BisectArgs, PackArgs, TrimArgs, UnpackArgs};
+pub use recordings::{BisectArgs, DiffArgs, PackArgs, TrimArgs, UnpackArgs};
+pub use ring::RingSpec;
 pub use rtc::RtcBase;
 pub use serial::SerialSpec;
 pub use size::MemorySize;
 
+use crate::console::crash;
 use clap::{Args, Parser, Subcommand};
+use regex::bytes::Regex;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -70,7 +74,14 @@ Example:
   dejavm record -o boot.dj -kernel vmlinuz -initrd initrd.gz -append 'console=ttyS0'
 
 The kernel and the initrd are stored in the journal, which is then all that a replay needs, on
-any machine. A recording that is killed can be replayed up to its last second.")]
+any machine. A recording that is killed can be replayed up to its last second.
+
+A flight recorder, which keeps only what led up to a crash:
+  dejavm record -o crash.dj --ring 30s --save-on-crash -kernel vmlinuz -initrd initrd.gz
+
+A crash is what the guest's kernel reports through pvpanic, a triple fault, or a line of the console
+that matches --save-on-crash-regex (default: Linux's \"Kernel panic - not syncing\"). The recording
+ends shortly after it, with status 6.")]
     Record(RecordArgs),
     /// Replay a journal; go to a place in it.
     #[command(after_help = "\
@@ -125,6 +136,17 @@ at icount 9100000000 still is. The stretch is replayed on the way, and its state
     /// Find the first instruction after which something holds.
     #[command(after_help = recordings::bisect_help())]
     Bisect(BisectArgs),
+    /// Find where two recordings part, and in what.
+    #[command(after_help = "\
+Examples:
+  dejavm diff good.dj bad.dj
+  dejavm diff good.dj bad.dj --ignore rtc_cmos,entropy
+
+It tells the first different input, the first icount at which the machines differ, the instruction
+before it, and the registers, device registers and pages of memory that differ. Parts that differ
+from the beginning (as memory does where seeds differ) are left out, and named. The exit status is
+0 if all is equal, 3 if not.")]
+    Diff(DiffArgs),
     /// Record a guest with a planted race, replay the run that fails, find the moment.
     Demo(DemoArgs),
 }
@@ -165,6 +187,17 @@ pub struct RecordArgs {
     /// What is kept to go back in time.
     #[command(flatten)]
     pub checkpoints: CheckpointArgs,
+    /// Keep only the last stretch: so much of the guest's time (30s, 5min), or so many bytes on
+    /// disk (500M, 2G).
+    #[arg(long, value_name = "SIZE")]
+    pub ring: Option<RingSpec>,
+    /// Keep the journal only if the guest crashes, and end there.
+    #[arg(long)]
+    pub save_on_crash: bool,
+    /// A line of the console that means a crash; may be given several times.
+    #[arg(long, value_name = "REGEX", requires = "save_on_crash", value_parser = crash::line_regex,
+          default_value = crash::PANIC_REGEX)]
+    pub save_on_crash_regex: Vec<Regex>,
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -209,6 +242,9 @@ pub struct ReplayArgs {
     /// Leave the recording at --seek, or else at its end: go on live, as a new recording.
     #[arg(long, requires = "output", conflicts_with = "until")]
     pub go_live: bool,
+    /// End instead of resetting, once live.
+    #[arg(long)]
+    pub no_reboot: bool,
     /// The journal of what happens after --go-live.
     #[arg(short, long, value_name = "FILE", requires = "go_live")]
     pub output: Option<PathBuf>,

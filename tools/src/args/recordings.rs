@@ -87,6 +87,23 @@ pub struct BisectArgs {
     pub images: ImageArgs,
 }
 
+/// `dejavm diff`
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// A journal.
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// Another of the same machine and images.
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// Parts of the machine that are not to be compared.
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    pub ignore: Vec<String>,
+    /// Where the images are, if not in the journals.
+    #[command(flatten)]
+    pub images: ImageArgs,
+}
+
 /// What stands below the options of `bisect`.
 pub(super) fn bisect_help() -> String {
     format!(

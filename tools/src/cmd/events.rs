@@ -26,7 +26,7 @@ pub fn execute(args: &EventsArgs) -> Result<Exit, Failure> {
 }
 
 /// Icount, virtual time in seconds, class, contents.
-fn line(at: Position, event: &Inbound) -> String {
+pub fn line(at: Position, event: &Inbound) -> String {
     let (class, _) = class_and_size(event);
     let seconds = at.now_ns / 1_000_000_000;
     let ns = at.now_ns % 1_000_000_000;

@@ -3,6 +3,7 @@
 use super::machine::idle_policy;
 use super::record::{create, failed};
 use super::setup::{Desk, exit_of, report_end, report_unimplemented};
+use crate::args::ReplayArgs;
 use crate::console::live;
 use crate::console::replay::{Branch, FileReplay};
 use crate::error::Failure;
@@ -17,17 +18,28 @@ pub fn branch(path: &Path, force: bool) -> Result<Branch, Failure> {
 }
 
 /// Goes on where `session` stands.
-pub fn execute(mut session: FileReplay, mut desk: Desk, branch: Branch) -> Result<Exit, Failure> {
+pub fn execute(
+    mut session: FileReplay,
+    mut desk: Desk,
+    branch: Branch,
+    args: &ReplayArgs,
+) -> Result<Exit, Failure> {
     let Branch { path, file } = branch;
     let at = session.position().icount;
     if session.machine().machine().off().is_some() {
+        // It is still empty.
+        let _ = std::fs::remove_file(&path);
         return Err(Failure::new(format!("at icount {at} the machine is off: it cannot go on"))
             .advice("go live at an earlier place, with --seek ICOUNT"));
     }
     let header = session.journal().header().clone();
     let mut engine = session.into_machine();
     let images = engine.machine().images().clone();
-    let live = LiveOptions { idle: idle_policy(None, desk.console.input_open()), ..LiveOptions::default() };
+    let live = LiveOptions {
+        idle: idle_policy(None, desk.console.input_open()),
+        stop_on_reset: args.no_reboot,
+        until_icount: None,
+    };
     let mut session =
         RecordSession::go_live(engine, &header, &images, file, live).map_err(|e| failed(&path, &e))?;
     let name = path.display().to_string();

@@ -7,6 +7,7 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::print;
 use crate::say;
+use dejavm_replay::checkpoint::{SideSummary, inspect, side_path};
 use dejavm_replay::journal::Ending;
 use dejavm_replay::journal::frame::{CHUNK_HEADER_LEN, ChunkKind};
 use serde::Serialize;
@@ -38,6 +39,25 @@ struct Info {
     events: BTreeMap<&'static str, ClassInfo>,
     clean: bool,
     ending: String,
+    /// What is in the file beside it, if there is one.
+    checkpoints: Option<CheckpointsInfo>,
+}
+
+#[derive(Debug, Serialize)]
+struct CheckpointsInfo {
+    count: usize,
+    bytes: u64,
+    first_icount: u64,
+    last_icount: u64,
+}
+
+impl CheckpointsInfo {
+    /// Those of the journal at `path`.
+    fn beside(path: &Path) -> Option<Self> {
+        let SideSummary { bytes, count, range } = inspect(&side_path(path)).ok()?;
+        let (first_icount, last_icount) = range.unwrap_or_default();
+        Some(Self { count, bytes, first_icount, last_icount })
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -138,6 +158,7 @@ fn collect(path: &Path) -> Result<Info, Failure> {
         events,
         clean,
         ending,
+        checkpoints: CheckpointsInfo::beside(path),
     })
 }
 
@@ -186,6 +207,11 @@ fn text(path: &Path, info: &Info) -> String {
     }
     for (class, entry) in &info.events {
         lines.push(format!("events      {class}: {} ({} bytes)", entry.count, entry.payload_bytes));
+    }
+    if let Some(CheckpointsInfo { count, bytes, first_icount, last_icount }) = &info.checkpoints {
+        lines.push(format!(
+            "checkpoints {count} beside it, {bytes} bytes, from icount {first_icount} to {last_icount}"
+        ));
     }
     let how = if info.clean { "clean" } else { "NOT CLEAN" };
     lines.push(format!("end         {how}: {}", info.ending));

@@ -2,6 +2,7 @@
 
 mod bisect;
 mod demo;
+mod diff;
 mod dump;
 mod events;
 pub mod go_live;
@@ -58,6 +59,7 @@ fn execute(command: Command) -> Result<Exit, Failure> {
         Command::Unpack(args) => pack::unpack(&args),
         Command::Trim(args) => trim::execute(&args),
         Command::Bisect(args) => bisect::execute(&args),
+        Command::Diff(args) => diff::execute(&args),
         Command::Demo(args) => demo::execute(&args),
     }
 }

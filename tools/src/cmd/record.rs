@@ -2,7 +2,8 @@
 
 use super::machine;
 use super::setup::{Desk, DeskOptions, exit_of, report_end, report_unimplemented};
-use crate::args::{CheckpointBudget, RecordArgs};
+use crate::args::{CheckpointBudget, RecordArgs, RingSpec};
+use crate::console::crash::{CrashSign, CrashWatch};
 use crate::console::live;
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -10,7 +11,8 @@ use crate::output_file::lock;
 use dejavm_core::vcpu::Engine;
 use dejavm_monitor::control::Mode;
 use dejavm_replay::checkpoint::{Spacing, side_path};
-use dejavm_replay::session::{LiveOptions, RecordOptions, RecordSession};
+use dejavm_replay::journal::EndReason;
+use dejavm_replay::session::{LiveOptions, RecordOptions, RecordSession, RingSession, SessionError};
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 
@@ -38,15 +40,36 @@ pub fn execute(args: &RecordArgs) -> Result<Exit, Failure> {
         initrd_file_name: args.machine.initrd.as_deref().map(file_name).unwrap_or_default(),
         ..RecordOptions::default()
     };
-    let mut session = RecordSession::start(engine, &config, &images, out, &options, live_options)
-        .map_err(|e| failed(&args.output, &e))?;
-    keep_checkpoints(&mut session, args);
+    if args.save_on_crash {
+        desk.console.watch_for_crashes(CrashWatch::new(&args.save_on_crash_regex));
+    }
+    let fail = |e: SessionError| failed(&args.output, &e);
     let mode = Mode::Record { file: args.output.display().to_string() };
-    let reason =
-        live::drive(&mut session, &mut desk.console, &mut desk.monitors, &mode, args.monitors.stopped)?;
-    let (mut engine, _) = session.finish().map_err(|e| failed(&args.output, &e))?;
+    let stopped = args.monitors.stopped;
+    let (reason, mut engine) = match args.ring {
+        None => {
+            let session = RecordSession::start(engine, &config, &images, out, &options, live_options);
+            let mut session = session.map_err(fail)?;
+            keep_checkpoints(&mut session, args);
+            let reason = live::drive(&mut session, &mut desk.console, &mut desk.monitors, &mode, stopped)?;
+            (reason, session.finish().map_err(fail)?.0)
+        }
+        Some(RingSpec(size)) => {
+            // Checkpoints would be of what is not kept, too.
+            let _ = std::fs::remove_file(side_path(&args.output));
+            let out = (&*args.output, out);
+            let session = RingSession::start(engine, &config, &images, out, &options, size, live_options);
+            let mut session = session.map_err(fail)?;
+            let reason = live::drive(&mut session, &mut desk.console, &mut desk.monitors, &mode, stopped)?;
+            (reason, session.finish().map_err(fail)?)
+        }
+    };
+    let crash = desk.console.crash();
     drop(desk);
     report_unimplemented(engine.machine());
+    if args.save_on_crash {
+        return settle(args, crash, reason);
+    }
     report_end(reason);
     Ok(exit_of(reason))
 }
@@ -62,6 +85,24 @@ fn keep_checkpoints(session: &mut RecordSession<Engine, File>, args: &RecordArgs
     };
     if let Err(error) = session.keep_checkpoints(&side_file, budget, Spacing::default()) {
         tracing::warn!(path = %side_file.display(), %error, "recording without checkpoints");
+    }
+}
+
+/// The journal is kept only after a crash.
+fn settle(args: &RecordArgs, crash: Option<CrashSign>, reason: Option<EndReason>) -> Result<Exit, Failure> {
+    let journal = args.output.display();
+    match crash {
+        Some(sign) => {
+            eprintln!("dejavm: the guest crashed: {}; what led up to it is in {journal}", sign.text());
+            Ok(Exit::Crashed)
+        }
+        None => {
+            std::fs::remove_file(&args.output).map_err(|e| Failure::file("remove", &args.output, &e))?;
+            let _ = std::fs::remove_file(side_path(&args.output));
+            report_end(reason);
+            eprintln!("dejavm: the guest did not crash: {journal} is not kept");
+            Ok(exit_of(reason))
+        }
     }
 }
 

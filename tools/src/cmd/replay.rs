@@ -50,7 +50,7 @@ pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
         }
     }
     if let Some(branch) = branch {
-        return go_live::execute(session, desk, branch);
+        return go_live::execute(session, desk, branch, args);
     }
     let only_a_place = to_be_looked_at && !with_monitor;
     let ended = if only_a_place {
@@ -60,7 +60,7 @@ pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
         // A place that was asked for is left only when a monitor says so.
         let stopped = args.monitors.stopped || to_be_looked_at;
         match drive(&mut session, &mut desk.console, &mut desk.monitors, &file, args.until, stopped) {
-            Ok(Ended::GoLive(branch)) => return go_live::execute(session, desk, branch),
+            Ok(Ended::GoLive(branch)) => return go_live::execute(session, desk, branch, args),
             Ok(ended) => ended,
             Err(error) => return ended_badly(desk, &args.journal, error),
         }

@@ -130,7 +130,8 @@ pub fn exit_of(reason: Option<EndReason>) -> Exit {
             | EndReason::UserQuit
             | EndReason::Reset
             | EndReason::Limit
-            | EndReason::Halted,
+            | EndReason::Halted
+            | EndReason::Crashed,
         )
         | None => Exit::Success,
     }

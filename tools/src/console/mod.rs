@@ -1,6 +1,7 @@
 //! The one who sits before the machine: its serial ports on the host, the keys that are typed,
 //! the monitor. [`live`] and [`replay`] drive a session with it.
 
+pub mod crash;
 pub mod live;
 pub mod look;
 pub mod monitors;
@@ -10,6 +11,7 @@ use crate::args::SerialSpec;
 use crate::error::Failure;
 use crate::hostio::serial::SerialOutput;
 use crate::hostio::{HostEvent, HostEvents};
+use crash::{CrashSign, CrashWatch};
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use dejavm_core::boundary::{Inbound, Outbound, Position, ResetCause};
 use dejavm_monitor::control::RunEvent;
@@ -63,6 +65,7 @@ pub struct Console {
     has_sockets: bool,
     /// What happened to the run that the monitors are to be told of.
     run_events: Vec<RunEvent>,
+    crash_watch: Option<CrashWatch>,
 }
 
 impl Console {
@@ -93,6 +96,7 @@ impl Console {
             incoming: VecDeque::new(),
             has_sockets: false,
             run_events: Vec::new(),
+            crash_watch: None,
         })
     }
 
@@ -213,6 +217,16 @@ impl Console {
         }
     }
 
+    /// Ends the run when the guest crashes.
+    pub fn watch_for_crashes(&mut self, watch: CrashWatch) {
+        self.crash_watch = Some(watch);
+    }
+
+    /// How the guest crashed, if it is watched and did.
+    pub fn crash(&self) -> Option<CrashSign> {
+        self.crash_watch.as_ref().and_then(CrashWatch::sign)
+    }
+
     /// Where the machine is, for trace events.
     pub fn set_position(&mut self, position: Position) {
         self.position = position;
@@ -296,6 +310,9 @@ impl Console {
     }
 
     fn show(&mut self, event: &Outbound) {
+        if let Some(watch) = &mut self.crash_watch {
+            watch.see(event);
+        }
         let at = self.position;
         match event {
             Outbound::Serial { port, byte } => {
@@ -306,6 +323,9 @@ impl Console {
             }
             Outbound::DebugConsole(byte) => {
                 self.trace.emit(EventId::DebugConsoleWrite, at, || vec![Value::U64((*byte).into())]);
+            }
+            Outbound::GuestPanic(events) => {
+                self.trace.emit(EventId::GuestPanic, at, || vec![Value::U64((*events).into())]);
             }
             Outbound::Reset(cause) => {
                 self.trace.emit(EventId::MachineReset, at, || vec![Value::Text(format!("{cause:?}"))]);

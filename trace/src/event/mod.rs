@@ -53,6 +53,8 @@ pub enum EventId {
     UartWrite,
     /// `debug_console_write`
     DebugConsoleWrite,
+    /// `guest_panic`
+    GuestPanic,
     /// `machine_reset`
     MachineReset,
     /// `machine_power_off`
@@ -98,6 +100,11 @@ pub const DESCRIPTIONS: &[Description] = &[
         name: "debug_console_write",
         arguments: &[("byte", ArgumentType::U64)],
         about: "a byte was written to port E9h",
+    },
+    Description {
+        name: "guest_panic",
+        arguments: &[("events", ArgumentType::U64)],
+        about: "the guest's kernel said that it panicked: bit 0, or bit 1 if a crash kernel takes over",
     },
     Description {
         name: "machine_reset",

@@ -194,7 +194,8 @@ fn run_at<T: Operand, A: Operand>(
 fn fast_offset(cpu: &Vcpu, va: u64, write: bool) -> Option<usize> {
     let e = cpu.tlb.entry(cpu.mmu, va);
     let tag = if write { e.write_tag } else { e.read_tag };
-    (tag == cpu.tlb.tag(va)).then(|| (e.ram_offset + (va & PAGE_OFFSET_MASK)) as usize)
+    let offset = va ^ tag;
+    (offset <= PAGE_OFFSET_MASK).then(|| (e.ram_offset + offset) as usize)
 }
 
 /// REP MOVS upwards within a page of plain RAM at either side.

@@ -70,9 +70,7 @@ pub fn write_cr0(cpu: &mut Vcpu, env: &mut Env<'_>, value: u64) -> Result<(), Ex
     }
     cpu.efer = new_efer;
     cpu.cr0 = value;
-    if (old ^ value) & (cr0::PG | cr0::WP | cr0::PE) != 0 {
-        cpu.flush_tlb();
-    }
+    cpu.switch_tlb();
     cpu.refresh();
     cpu.leave_block();
     Ok(())
@@ -93,7 +91,7 @@ pub fn write_cr3(cpu: &mut Vcpu, env: &mut Env<'_>, value: u64) -> Result<(), Ex
         cpu.pdpte = read_pdptes(env, value)?;
     }
     cpu.cr3 = value;
-    cpu.flush_tlb();
+    cpu.switch_tlb();
     cpu.leave_block();
     Ok(())
 }
@@ -115,9 +113,7 @@ pub fn write_cr4(cpu: &mut Vcpu, env: &mut Env<'_>, value: u64) -> Result<(), Ex
         cpu.pdpte = read_pdptes(env, cpu.cr3)?;
     }
     cpu.cr4 = value;
-    if changed & paging != 0 {
-        cpu.flush_tlb();
-    }
+    cpu.switch_tlb();
     cpu.refresh();
     cpu.leave_block();
     Ok(())

@@ -185,7 +185,7 @@ fn write_efer(cpu: &mut Vcpu, value: u64) -> bool {
     }
     cpu.efer = value & !efer::LMA | cpu.efer & efer::LMA;
     if changed & efer::NXE != 0 {
-        cpu.flush_tlb();
+        cpu.switch_tlb();
     }
     cpu.refresh();
     cpu.leave_block();

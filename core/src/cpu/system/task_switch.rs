@@ -219,7 +219,7 @@ fn commit(cpu: &mut Vcpu, s: &Incoming, nested: bool) {
     cpu.dr[7] &= !0x155;
     if s.cr3 != cpu.cr3 {
         cpu.cr3 = s.cr3;
-        cpu.flush_tlb();
+        cpu.switch_tlb();
     }
     cpu.regs[RIP as usize] = s.rip;
     cpu.regs[..8].copy_from_slice(&s.registers);

@@ -36,6 +36,9 @@ pub const FW_CFG_DMA: u16 = FW_CFG_BASE + 4;
 /// How many ports it has.
 pub const FW_CFG_PORTS: u8 = 12;
 
+/// The paravirtual panic device.
+pub const PVPANIC_PORT: u16 = 0x505;
+
 /// The timer's line at the 8259; at the I/O APIC it is [`TIMER_GSI`].
 pub const TIMER_IRQ: u8 = 0;
 /// The keyboard's line.

@@ -2,12 +2,12 @@
 //! successive ports. A port that nobody answers reads as all ones.
 
 use super::layout::{
-    DEBUG_CONSOLE_PORT, DEBUG_EXIT_PORT, FW_CFG_BASE, FW_CFG_DMA, PM_BASE, RESET_PORT, UART_PORTS,
+    DEBUG_CONSOLE_PORT, DEBUG_EXIT_PORT, FW_CFG_BASE, FW_CFG_DMA, PM_BASE, PVPANIC_PORT, RESET_PORT,
+    UART_PORTS,
 };
 use super::{Board, MachineRequest};
 use crate::boundary::{Outbound, ResetCause};
-use crate::devices::acpi_pm;
-
+use crate::devices::{acpi_pm, pvpanic};
 use crate::types::VirtualNs;
 
 /// What the debug console reads as, so that a guest can tell that it is there.
@@ -69,6 +69,7 @@ impl Board {
                 s.system.read_61(s.pit.gate2(), s.pit.out(2))
             }
             0x80 => s.system.read_80(),
+            PVPANIC_PORT => pvpanic::read(),
             0x92 => s.system.read_92(),
             DEBUG_CONSOLE_PORT => CONSOLE_ID,
             0x4D0 | 0x4D1 => s.pic.read_elcr(usize::from(port & 1)),
@@ -104,6 +105,7 @@ impl Board {
             0x70 => s.rtc.write_index(value),
             0x71 => s.rtc.write(now, value),
             0x80 => s.system.write_80(value),
+            PVPANIC_PORT => self.outbound.extend(pvpanic::write(value).map(Outbound::GuestPanic)),
             0x92 => {
                 let reset = s.system.write_92(value);
                 self.control_reset(reset);

@@ -11,7 +11,7 @@ pub(crate) const COMMAND: Command =
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     let tag = arguments.string()?;
     arguments.end()?;
-    match context.services.marks.borrow_mut().remove(tag) {
+    match context.control.marks().and_then(|marks| marks.remove(tag)) {
         Some(_) => Ok(()),
         None => {
             Err(CommandError::Refused(format!("Error: Snapshot '{tag}' does not exist in this recording")))

@@ -14,13 +14,13 @@ pub(crate) const COMMAND: Command = Command {
 
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     arguments.end()?;
-    let marks = context.services.marks.borrow();
+    let marks = context.control.marks().map(|marks| marks.clone()).unwrap_or_default();
     if marks.is_empty() {
         context.out.push_str("There is no snapshot available.\n");
         return Ok(());
     }
     context.out.push_str("TAG                  ICOUNT\n");
-    for (tag, icount) in marks.iter() {
+    for (tag, icount) in &marks {
         let _ = writeln!(context.out, "{tag:<20} {icount}");
     }
     Ok(())

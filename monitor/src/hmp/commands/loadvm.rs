@@ -17,7 +17,7 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     let tag = arguments.string()?;
     arguments.end()?;
     require_replay(context, "places are marked in replays: record the run, then replay it")?;
-    let icount = context.services.marks.borrow().get(tag).copied();
+    let icount = context.control.marks().and_then(|marks| marks.get(tag).copied());
     let icount = icount.ok_or_else(|| {
         CommandError::Refused(format!("Error: Snapshot '{tag}' does not exist in this recording"))
     })?;

@@ -13,6 +13,7 @@ pub(crate) mod help;
 mod i;
 mod info_breakpoints;
 mod info_chardev;
+mod info_checkpoints;
 mod info_cpus;
 mod info_dump;
 mod info_history;
@@ -21,6 +22,7 @@ mod info_irq;
 mod info_jit;
 mod info_kvm;
 mod info_lapic;
+mod info_marks;
 mod info_mem;
 mod info_memory_size_summary;
 mod info_mtree;
@@ -40,8 +42,10 @@ mod info_tlb;
 mod info_trace_events;
 mod info_uuid;
 mod info_version;
+mod last_write;
 mod loadvm;
 mod log;
+mod mark;
 mod memory_dump;
 mod memsave;
 mod nmi;
@@ -54,6 +58,7 @@ mod quit;
 mod replay_break;
 mod replay_delete_break;
 mod replay_seek;
+mod reverse_step;
 mod savevm;
 mod sendkey;
 mod step;
@@ -141,8 +146,10 @@ pub(crate) const ALL: &[Command] = &[
     help::COMMAND,
     i::COMMAND,
     help::INFO_COMMAND,
+    last_write::COMMAND,
     loadvm::COMMAND,
     log::COMMAND,
+    mark::COMMAND,
     memsave::COMMAND,
     nmi::COMMAND,
     pmemsave::COMMAND,
@@ -154,6 +161,7 @@ pub(crate) const ALL: &[Command] = &[
     replay_break::COMMAND,
     replay_delete_break::COMMAND,
     replay_seek::COMMAND,
+    reverse_step::COMMAND,
     savevm::COMMAND,
     sendkey::COMMAND,
     step::COMMAND,
@@ -172,6 +180,7 @@ pub(crate) const ALL: &[Command] = &[
 pub(crate) const INFO: &[Command] = &[
     info_breakpoints::COMMAND,
     info_chardev::COMMAND,
+    info_checkpoints::COMMAND,
     info_cpus::COMMAND,
     info_dump::COMMAND,
     info_history::COMMAND,
@@ -180,6 +189,7 @@ pub(crate) const INFO: &[Command] = &[
     info_jit::COMMAND,
     info_kvm::COMMAND,
     info_lapic::COMMAND,
+    info_marks::COMMAND,
     info_mem::COMMAND,
     info_memory_size_summary::COMMAND,
     info_mtree::COMMAND,

@@ -24,8 +24,8 @@ fn goal(context: &mut Context<'_>, place: &str) -> Result<Icount, CommandError> 
     let here = context.control.position().icount;
     let last = context.control.last_icount().unwrap_or(0);
     let value = |context: &mut Context<'_>, text: &str| evaluate(context, &mut Arguments::new(text));
-    if let Some(mark) = context.services.marks.borrow().get(place) {
-        return Ok(*mark);
+    if let Some(mark) = context.control.marks().and_then(|marks| marks.get(place).copied()) {
+        return Ok(mark);
     }
     if place == "end" {
         return Ok(last);

@@ -18,6 +18,8 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     require_replay(context, "places are marked in replays: record the run, then replay it")?;
     let icount = context.control.position().icount;
     let tag = tag.unwrap_or_else(|| format!("icount-{icount}"));
-    context.services.marks.borrow_mut().insert(tag, icount);
+    if let Some(marks) = context.control.marks() {
+        marks.insert(tag, icount);
+    }
     Ok(())
 }

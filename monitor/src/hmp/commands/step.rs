@@ -18,6 +18,11 @@ pub(crate) const COMMAND: Command = Command {
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     let count = if arguments.is_empty() { 1 } else { evaluate(context, arguments)? };
     context.control.step(count)?;
+    show_next(context)
+}
+
+/// Shows where the run stands: the next instruction of the monitor's vCPU.
+pub(super) fn show_next(context: &mut Context<'_>) -> Outcome {
     let vcpu = context.settings.vcpu;
     let cpu = current_cpu(context)?;
     let mut bytes = [0; MAX_INSN_BYTES];

@@ -21,6 +21,8 @@ pub enum EndReason {
     Limit,
     /// Every vCPU waits for an interrupt that nothing will raise.
     Halted,
+    /// The guest crashed, and the recording was to end there.
+    Crashed,
 }
 
 impl fmt::Display for EndReason {
@@ -32,6 +34,7 @@ impl fmt::Display for EndReason {
             Self::Reset => f.write_str("reset"),
             Self::Limit => f.write_str("icount limit"),
             Self::Halted => f.write_str("halted for ever"),
+            Self::Crashed => f.write_str("the guest crashed"),
         }
     }
 }

@@ -6,6 +6,7 @@ use dejavm_core::machine::Machine;
 use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
 use dejavm_monitor::control::{ControlError, Door, Execution, Inspect, Mode, RunEvent, RunState, Timeline};
+use dejavm_replay::checkpoint::Summary;
 use dejavm_replay::session::LiveSession;
 use dejavm_replay::session::live::Log;
 
@@ -67,6 +68,9 @@ impl<L: Log> Execution for LiveControl<'_, L> {
 impl<L: Log> Timeline for LiveControl<'_, L> {
     fn mode(&self) -> Mode {
         self.mode.clone()
+    }
+    fn checkpoints(&mut self) -> Option<Summary> {
+        self.session.checkpoints().map(|store| store.summary())
     }
     fn seek(&mut self, _icount: Icount) -> Result<(), ControlError> {
         Err(ControlError::NotNow("replay must be enabled to seek".into()))

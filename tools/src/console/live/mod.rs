@@ -2,6 +2,7 @@
 
 mod control;
 
+use super::crash::AFTERMATH_ICOUNT;
 use super::monitors::Monitors;
 use super::{Console, look, trace_inbound};
 use crate::error::Failure;
@@ -50,7 +51,8 @@ impl Host for Console {
         if self.wants_attention() || !self.requests.is_empty() {
             return Waited::Elapsed(0);
         }
-        if !self.input_open() && self.typed.is_empty() {
+        // A guest that crashed may wait for ever.
+        if self.crash().is_some() || (!self.input_open() && self.typed.is_empty()) {
             return Waited::NoMoreInput;
         }
         let start = Instant::now();
@@ -84,6 +86,7 @@ fn run<L: Log>(
     mode: &Mode,
     standing: &mut Standing,
 ) -> Result<Option<EndReason>, Failure> {
+    let mut crash_ends = None;
     if console.in_monitor() {
         console.greet();
     }
@@ -124,6 +127,14 @@ fn run<L: Log>(
         look::write_probes(session.machine().machine(), &trace);
         if let Step::Ended(reason) = step {
             return Ok(Some(reason));
+        }
+        if let Some(sign) = console.crash() {
+            let here = session.machine().machine().position().icount;
+            let aftermath = if sign.has_aftermath() { AFTERMATH_ICOUNT } else { 0 };
+            if here >= *crash_ends.get_or_insert(here + aftermath) {
+                session.end(EndReason::Crashed);
+                return Ok(Some(EndReason::Crashed));
+            }
         }
     }
 }

@@ -1,14 +1,17 @@
 //! A replay, as the monitor sees it.
 
+use super::seek::last_hit;
 use super::{Driver, FileReplay, Patience, seek};
 use crate::cmd::go_live;
 use crate::console::Console;
-use dejavm_core::boundary::Inbound;
+use dejavm_core::boundary::{Inbound, StopCondition, StopHit, StopPoint, Watch, WatchKind};
 use dejavm_core::machine::Machine;
 use dejavm_core::types::Icount;
 use dejavm_monitor::control::{
-    Arrival, ControlError, Door, Execution, Inspect, Mode, RunEvent, RunState, Timeline,
+    Arrival, ControlError, Door, Execution, Inspect, Marks, Mode, RunEvent, RunState, Timeline, WrittenRange,
 };
+use dejavm_replay::checkpoint::Summary;
+use dejavm_replay::session::timeline::{Found, Search};
 use dejavm_replay::session::{ReplayStop, SessionError};
 use std::path::Path;
 
@@ -116,6 +119,25 @@ impl Timeline for ReplayControl<'_> {
     }
     fn last_icount(&self) -> Option<Icount> {
         Some(self.session.last().icount)
+    }
+    fn last_write(&mut self, range: WrittenRange) -> Result<Option<StopHit>, ControlError> {
+        let WrittenRange { space, start, len } = range;
+        let condition = StopCondition::Watch(Watch { space, start, len, kind: WatchKind::Write });
+        let points = vec![StopPoint { id: 0, vcpu: None, condition }];
+        let (from, to) = (self.session.first().icount, self.session.position().icount);
+        let search = Search { points, from, to, delivered: false };
+        let found = last_hit(self.session, &search, Patience::UntilQuit(self.console));
+        match found.map_err(|error| ControlError::Failed(error.to_string()))? {
+            Found::Hit(hit) => self.go(hit.icount).map(|()| Some(hit)),
+            Found::Nothing => self.go(to).map(|()| None),
+            Found::Interrupted => Err(ControlError::Failed("interrupted".into())),
+        }
+    }
+    fn marks(&mut self) -> Option<&mut Marks> {
+        Some(&mut self.driver.marks)
+    }
+    fn checkpoints(&mut self) -> Option<Summary> {
+        Some(self.session.checkpoints().summary())
     }
     fn go_live(&mut self, path: &str) -> Result<(), ControlError> {
         if self.session.machine().machine().off().is_some() {

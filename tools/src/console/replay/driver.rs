@@ -4,7 +4,7 @@ use super::{Branch, Ended, FileReplay, Patience, seek};
 use crate::console::{Console, look, trace_inbound};
 use dejavm_core::boundary::{Inbound, Position};
 use dejavm_core::types::Icount;
-use dejavm_monitor::control::{Arrival, RunEvent};
+use dejavm_monitor::control::{Arrival, Marks, RunEvent};
 use dejavm_monitor::hub::arrival_text;
 use dejavm_replay::session::{ReplayStop, SessionError};
 use dejavm_trace::probe;
@@ -19,6 +19,8 @@ pub(super) struct Driver {
     pub breakpoints: BTreeSet<Icount>,
     /// Where it is on its way to, without showing the console.
     pub goal: Option<Icount>,
+    /// Named places.
+    pub marks: Marks,
     /// The user leaves the recording here.
     pub branch: Option<Branch>,
     /// What came in during the recorded run, for trace events.
@@ -36,6 +38,7 @@ impl Driver {
             at_end: false,
             breakpoints: BTreeSet::new(),
             goal: None,
+            marks: Marks::new(),
             branch: None,
             inbound,
         }

@@ -4,6 +4,7 @@ use super::FileReplay;
 use crate::console::{Console, look};
 use crate::progress::Progress;
 use dejavm_core::types::Icount;
+use dejavm_replay::session::timeline::{Found, Search};
 use dejavm_replay::session::{Observer, ReplayStop, SessionError};
 
 /// What ends a seek before it is there.
@@ -42,6 +43,20 @@ impl Observer for Silently<'_> {
             Patience::Little(console) => !console.wants_attention(),
         }
     }
+}
+
+/// Looks backward for the last hit.
+///
+/// # Errors
+/// If the replay diverges.
+pub fn last_hit(
+    session: &mut FileReplay,
+    search: &Search,
+    patience: Patience<'_>,
+) -> Result<Found, SessionError> {
+    look::clear_probes(session.machine().machine());
+    let progress = Progress::icount("searching backward", search.from, search.to);
+    session.last_hit(search, &mut Silently::new(&progress, search.from, patience))
 }
 
 /// Goes to an icount without showing the console on the way.

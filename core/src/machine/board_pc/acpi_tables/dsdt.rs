@@ -4,7 +4,7 @@ use super::table;
 use crate::devices::acpi_pm::{BLOCK_BYTES, SLP_TYP_S5};
 use crate::machine::board_pc::layout::{
     DEBUG_EXIT_PORT, ECAM_BASE, ECAM_BYTES, FW_CFG_BASE, FW_CFG_PORTS, HPET_BASE, IOAPIC_BASE, KEYBOARD_IRQ,
-    PM_BASE, RTC_IRQ, UART_IRQS, UART_PORTS,
+    PM_BASE, PVPANIC_PORT, RTC_IRQ, UART_IRQS, UART_PORTS,
 };
 use acpi_tables::Aml;
 use acpi_tables::aml::{
@@ -36,6 +36,7 @@ fn system_bus(aml: &mut Vec<u8>) {
     device(&mut devices, "RTC_", "PNP0B00", 0, &[&IO::new(0x70, 0x70, 1, 2), &irq(RTC_IRQ)]);
     device(&mut devices, "HPET", "PNP0103", 0, &[&Memory32Fixed::new(false, HPET_BASE as u32, 0x400)]);
     firmware_configuration(&mut devices);
+    pvpanic(&mut devices);
     aml.extend_from_slice(&Scope::raw("\\_SB_".into(), devices));
 }
 
@@ -47,6 +48,15 @@ fn firmware_configuration(aml: &mut Vec<u8>) {
     let io = IO::new(FW_CFG_BASE, FW_CFG_BASE, 1, FW_CFG_PORTS);
     let crs = Name::new("_CRS".into(), &ResourceTemplate::new(vec![&io]));
     Device::new("FWCF".into(), vec![&hid, &status, &crs]).to_aml_bytes(aml);
+}
+
+/// Again by the ID that drivers know.
+fn pvpanic(aml: &mut Vec<u8>) {
+    let hid = Name::new("_HID".into(), &"QEMU0001");
+    let status = Name::new("_STA".into(), &0x0Fu8);
+    let io = IO::new(PVPANIC_PORT, PVPANIC_PORT, 1, 1);
+    let crs = Name::new("_CRS".into(), &ResourceTemplate::new(vec![&io]));
+    Device::new("PEVT".into(), vec![&hid, &status, &crs]).to_aml_bytes(aml);
 }
 
 fn irq(n: u8) -> Interrupt {
