@@ -5,6 +5,7 @@ pub mod condition;
 pub mod control;
 pub mod disassembly;
 pub mod dump;
+pub mod gdb;
 pub mod hmp;
 pub mod hub;
 pub mod keys;

@@ -22,7 +22,7 @@ use crate::cpu::stops::Stops;
 use crate::cpu::{Activity, Clock, CpuState, Entropy, Env, Vcpu, system};
 use crate::devices::fw_cfg::VmcoreinfoNote;
 use crate::jit::{Jit, JitStats, JitUnavailable};
-use crate::mem::Memory;
+use crate::mem::{IoBus as _, Memory};
 use crate::types::{Gpa, MAX_VCPUS, VcpuId, VirtualNs};
 use iced_x86::Code;
 use serde::{Deserialize, Serialize};
@@ -276,6 +276,11 @@ impl Machine {
     /// How many bytes a UART takes now.
     pub fn serial_room(&self, port: u8) -> usize {
         self.board.serial_room(usize::from(port))
+    }
+
+    /// CR8 of a vCPU: the task priority, which its local APIC has.
+    pub fn cr8(&self, vcpu: VcpuId) -> u64 {
+        self.board.cr8(vcpu)
     }
 
     /// Switches a probe on or off, on one vCPU or on all.

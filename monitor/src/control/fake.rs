@@ -1,10 +1,12 @@
 //! A run that goes nowhere: what the monitor's tests talk to.
 
-use super::{ControlError, Door, Execution, Inspect, Marks, Mode, RunEvent, RunState, Timeline};
-use dejavm_core::boundary::{Images, Inbound, MachineConfig, Position};
+use super::{
+    ControlError, Debugging, Door, Execution, Inspect, Marks, Mode, Motion, RunEvent, RunState, Timeline,
+};
+use dejavm_core::boundary::{Images, Inbound, MachineConfig, Position, StopPoint};
 use dejavm_core::cpu::CpuState;
 use dejavm_core::machine::Machine;
-use dejavm_core::types::{Gpa, Icount};
+use dejavm_core::types::{Gpa, Icount, VcpuId};
 use std::collections::BTreeSet;
 
 /// RAM from address 0 up to here is there.
@@ -158,6 +160,32 @@ impl Timeline for Fake {
     }
     fn breaks(&self) -> Vec<Icount> {
         self.breaks.iter().copied().collect()
+    }
+}
+
+impl Debugging for Fake {
+    fn set_stop_points(&mut self, points: Vec<StopPoint>) {
+        self.told.push(format!("{} stop points", points.len()));
+    }
+    fn can_go_back(&self) -> bool {
+        matches!(self.mode, Mode::Replay { .. })
+    }
+    fn set_out(&mut self, motion: Motion) {
+        self.told.push(format!("{motion:?}"));
+    }
+    fn write_physical(&mut self, gpa: Gpa, bytes: &[u8]) -> Result<(), ControlError> {
+        if matches!(self.mode, Mode::Replay { .. }) {
+            return Err(ControlError::NotNow("a replay is not changed".into()));
+        }
+        self.machine.load_memory(gpa, bytes);
+        Ok(())
+    }
+    fn write_cpu(&mut self, vcpu: VcpuId, state: CpuState) -> Result<(), ControlError> {
+        if matches!(self.mode, Mode::Replay { .. }) {
+            return Err(ControlError::NotNow("a replay is not changed".into()));
+        }
+        self.machine.load_vcpu(vcpu, state);
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 //! that nothing here needs a lock and what is read belongs to one position. One file per part of
 //! it; a new ability goes into the part that it belongs to.
 
+mod debugging;
 mod door;
 mod error;
 mod event;
@@ -15,6 +16,7 @@ pub mod page_table;
 pub mod quiet_walk;
 mod timeline;
 
+pub use debugging::{Debugging, Motion, StopCause, Stopped};
 pub use door::Door;
 pub use error::ControlError;
 pub use event::{Arrival, RunEvent};
@@ -23,6 +25,6 @@ pub use inspect::Inspect;
 pub use timeline::{Marks, Mode, Timeline, WrittenRange};
 
 /// A run under control.
-pub trait Control: Inspect + Execution + Timeline + Door {}
+pub trait Control: Inspect + Execution + Timeline + Debugging + Door {}
 
-impl<T: Inspect + Execution + Timeline + Door> Control for T {}
+impl<T: Inspect + Execution + Timeline + Debugging + Door> Control for T {}

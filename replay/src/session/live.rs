@@ -98,6 +98,8 @@ pub struct LiveSession<M, L = NoLog> {
     options: LiveOptions,
     ended: Option<EndReason>,
     trail: Option<Trail>,
+    /// A stop point was hit since the step began.
+    at_stop_point: bool,
 }
 
 impl<M: RunMachine> LiveSession<M> {
@@ -109,7 +111,7 @@ impl<M: RunMachine> LiveSession<M> {
 
 impl<M: RunMachine, L: Log> LiveSession<M, L> {
     pub(super) fn with_log(machine: M, log: L, options: LiveOptions) -> Self {
-        Self { machine, log, options, ended: None, trail: None }
+        Self { machine, log, options, ended: None, trail: None, at_stop_point: false }
     }
 
     /// The machine, to be looked at.
@@ -156,9 +158,10 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
 
     /// As [`Self::step`], but not beyond `icount`; the run is not over there.
     pub fn step_until(&mut self, icount: Icount, host: &mut dyn Host) -> Result<Step, SessionError> {
+        self.at_stop_point = false;
         self.take_inbound(host)?;
         self.write_out(host, true)?;
-        if self.ended.is_none() {
+        if self.ended.is_none() && !self.at_stop_point {
             let limit = self.next_limit(icount, host);
             let stop = self.machine.run(&limit);
             self.note(stop);
@@ -195,7 +198,7 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
     fn take_inbound(&mut self, host: &mut dyn Host) -> Result<(), SessionError> {
         loop {
             self.settle();
-            if self.ended.is_some() {
+            if self.ended.is_some() || self.at_stop_point {
                 return Ok(());
             }
             let machine = &mut self.machine;
@@ -242,6 +245,7 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
     }
 
     fn note(&mut self, stop: StopReason) {
+        self.at_stop_point |= stop == StopReason::StopPoint;
         let here = self.machine.position().icount;
         let at_end = self.options.until_icount.is_some_and(|end| here >= end);
         let reason = match stop {

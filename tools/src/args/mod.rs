@@ -3,6 +3,7 @@
 
 mod checkpoints;
 mod dump;
+mod gdb;
 mod machine;
 mod monitor;
 pub mod qemu_spelling;
@@ -14,6 +15,7 @@ mod size;
 
 pub use checkpoints::{CheckpointArgs, CheckpointBudget};
 pub use dump::DumpArgs;
+pub use gdb::{GdbArgs, GdbSpec};
 pub use machine::{AccelArgs, AccelName, IdlePolicy, MachineArgs, ObserveArgs};
 pub use monitor::{MonitorArgs, MonitorPlaces, MonitorSpec, TerminalMonitor};
 pub use recordings::{BisectArgs, DiffArgs, PackArgs, TrimArgs, UnpackArgs};
@@ -91,6 +93,8 @@ Examples:
   dejavm replay boot.dj --until 1000000        the console up to there, then the registers
   dejavm replay boot.dj --seek 1000000 </dev/null   registers and disassembly, then exit
   dejavm replay boot.dj -S -qmp unix:q.sock,server=on,wait=off    under the control of a program
+  dejavm replay boot.dj -s                     wait for gdb: `target remote :1234`, then
+                                               reverse-continue, reverse-stepi and the others
   dejavm replay boot.dj --seek 1000000 --go-live -o branch.dj   go on from there, with other input
 
 --go-live leaves the recording: from that place on the machine takes input again, and what happens
@@ -166,6 +170,9 @@ pub struct RunArgs {
     /// What is watched.
     #[command(flatten)]
     pub observe: ObserveArgs,
+    /// Debugging with gdb.
+    #[command(flatten)]
+    pub gdb: GdbArgs,
     /// Stop at this icount.
     #[arg(long, value_name = "ICOUNT")]
     pub until: Option<u64>,
@@ -210,6 +217,9 @@ pub struct RecordArgs {
     /// What is watched.
     #[command(flatten)]
     pub observe: ObserveArgs,
+    /// Debugging with gdb.
+    #[command(flatten)]
+    pub gdb: GdbArgs,
     /// Stop at this icount.
     #[arg(long, value_name = "ICOUNT")]
     pub until: Option<u64>,
@@ -269,6 +279,9 @@ pub struct ReplayArgs {
     /// What is watched.
     #[command(flatten)]
     pub observe: ObserveArgs,
+    /// Debugging with gdb.
+    #[command(flatten)]
+    pub gdb: GdbArgs,
     /// As the terminal has no graphics, this changes nothing.
     #[arg(long, hide = true)]
     pub nographic: bool,

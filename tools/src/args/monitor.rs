@@ -22,7 +22,7 @@ pub struct MonitorArgs {
     /// A monitor at a character device: chardev=ID,mode=control (QMP) or mode=readline.
     #[arg(long, value_name = "WHERE")]
     pub mon: Vec<MonSpec>,
-    /// Stand still at the start, until a monitor says `cont`.
+    /// Stand still at the start, until a monitor says `cont`, or gdb `continue`.
     #[arg(short = 'S', id = "stand_still")]
     pub stopped: bool,
     /// What the machine is called.

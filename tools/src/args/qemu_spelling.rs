@@ -3,6 +3,7 @@
 /// Options that QEMU users spell with one dash, and whether a value follows.
 const OPTIONS: &[(&str, bool)] = &[
     ("accel", true),
+    ("gdb", true),
     ("kernel", true),
     ("initrd", true),
     ("append", true),

@@ -45,6 +45,7 @@ pub fn execute(args: &RecordArgs) -> Result<Exit, Failure> {
     }
     let fail = |e: SessionError| failed(&args.output, &e);
     let mode = Mode::Record { file: args.output.display().to_string() };
+    desk.serve_gdb(&args.gdb)?;
     let stopped = args.monitors.stopped;
     let (reason, mut engine) = match args.ring {
         None => {

@@ -26,8 +26,10 @@ pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
         _ => None,
     };
     let places = args.monitors.places().map_err(Failure::new)?;
+    let for_gdb = args.gdb.server().is_some();
     let to_be_looked_at = args.seek.is_some() && args.until.is_none() && branch.is_none();
-    let terminal = (to_be_looked_at && terminal::stdin_is_terminal()).then_some(TerminalMonitor::Hmp);
+    let terminal =
+        (to_be_looked_at && !for_gdb && terminal::stdin_is_terminal()).then_some(TerminalMonitor::Hmp);
     let given = match places.terminal {
         TerminalMonitor::Console => terminal.unwrap_or(TerminalMonitor::Console),
         given => given,
@@ -52,13 +54,14 @@ pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
     if let Some(branch) = branch {
         return go_live::execute(session, desk, branch, args);
     }
-    let only_a_place = to_be_looked_at && !with_monitor;
+    desk.serve_gdb(&args.gdb)?;
+    let only_a_place = to_be_looked_at && !with_monitor && !for_gdb;
     let ended = if only_a_place {
         Ended::AtLimit
     } else {
         let file = args.journal.display().to_string();
         // A place that was asked for is left only when a monitor says so.
-        let stopped = args.monitors.stopped || to_be_looked_at;
+        let stopped = args.monitors.stopped || to_be_looked_at || for_gdb;
         match drive(&mut session, &mut desk.console, &mut desk.monitors, &file, args.until, stopped) {
             Ok(Ended::GoLive(branch)) => return go_live::execute(session, desk, branch, args),
             Ok(ended) => ended,

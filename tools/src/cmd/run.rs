@@ -26,6 +26,7 @@ pub fn execute(args: &RunArgs) -> Result<Exit, Failure> {
         until_icount: args.until,
     };
     let mut session = LiveSession::new(engine, options);
+    desk.serve_gdb(&args.gdb)?;
     let reason =
         live::drive(&mut session, &mut desk.console, &mut desk.monitors, &Mode::Live, args.monitors.stopped)?;
     drop(desk);

@@ -1,11 +1,12 @@
 //! The terminal side of `run`, `record` and `replay`: console, monitor, log, trace.
 
-use crate::args::{MonitorArgs, ObserveArgs, SerialSpec, TerminalMonitor};
+use crate::args::{GdbArgs, MonitorArgs, ObserveArgs, SerialSpec, TerminalMonitor};
 use crate::console::monitors::Monitors;
 use crate::console::{Console, ConsoleOptions};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::hostio::HostEvent;
+use crate::hostio::gdb;
 use crate::hostio::terminal::{self, RawTerminal};
 use crate::logging;
 use dejavm_core::machine::Machine;
@@ -101,6 +102,14 @@ impl Desk {
             monitors.open_stdio(&mut console)?;
         }
         Ok(Self { console, monitors, _terminal: raw })
+    }
+
+    /// Starts the gdb server, if one is asked for.
+    pub fn serve_gdb(&mut self, args: &GdbArgs) -> Result<(), Failure> {
+        let Some(spec) = args.server() else { return Ok(()) };
+        let address = gdb::listen(&spec, self.console.expect_calls())?;
+        eprintln!("dejavm: gdb server at {address}; in gdb: target remote {address}\r");
+        Ok(())
     }
 }
 

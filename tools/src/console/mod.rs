@@ -2,6 +2,7 @@
 //! the monitor. [`live`] and [`replay`] drive a session with it.
 
 pub mod crash;
+pub mod debugger;
 pub mod live;
 pub mod look;
 pub mod monitors;
@@ -9,12 +10,15 @@ pub mod replay;
 
 use crate::args::SerialSpec;
 use crate::error::Failure;
+use crate::hostio::gdb::{Call, Calls};
 use crate::hostio::serial::SerialOutput;
 use crate::hostio::{HostEvent, HostEvents};
 use crash::{CrashSign, CrashWatch};
-use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use debugger::Debugger;
 use dejavm_core::boundary::{Inbound, Outbound, Position, ResetCause};
 use dejavm_monitor::control::RunEvent;
+use dejavm_monitor::gdb::{Reply, Request};
 use dejavm_monitor::hmp::{Hmp, PROMPT};
 use dejavm_monitor::line_editor::LineEditor;
 use dejavm_monitor::mux::{self, Mux, MuxEvent};
@@ -28,6 +32,9 @@ use std::time::{Duration, Instant};
 /// How long what happened may be missing from the journal's file. A host that runs more than some
 /// 75 MIPS reaches the next regular chunk before.
 const FLUSH_AFTER: Duration = Duration::from_millis(900);
+
+/// How long the program waits for a client of a gdb server to hear that it ends.
+const PARTING: Duration = Duration::from_millis(500);
 
 /// What the console is made of.
 pub struct ConsoleOptions<'a> {
@@ -54,6 +61,11 @@ pub struct Console {
     typed: VecDeque<u8>,
     requests: VecDeque<Inbound>,
     commands: VecDeque<String>,
+    call_sender: Sender<Call>,
+    calls: Receiver<Call>,
+    /// A gdb server listens, so that calls may come.
+    calls_expected: bool,
+    debugger: Debugger,
     input_open: bool,
     quit: bool,
     flushed_at: Instant,
@@ -75,6 +87,7 @@ impl Console {
     /// If a file cannot be created.
     pub fn open(options: ConsoleOptions<'_>) -> Result<Self, Failure> {
         let (sender, receiver) = unbounded();
+        let (call_sender, calls) = unbounded();
         let outputs = options.serial.iter().map(SerialOutput::open).collect::<Result<_, _>>()?;
         let stdio_port = options.serial.iter().position(SerialSpec::is_stdio);
         Ok(Self {
@@ -88,6 +101,10 @@ impl Console {
             typed: VecDeque::new(),
             requests: VecDeque::new(),
             commands: VecDeque::new(),
+            call_sender,
+            calls,
+            calls_expected: false,
+            debugger: Debugger::default(),
             input_open: false,
             quit: false,
             flushed_at: Instant::now(),
@@ -118,9 +135,9 @@ impl Console {
         &self.events
     }
 
-    /// Whether something may still come: from the keyboard, or from a monitor at a socket.
+    /// Whether something may still come: from the keyboard, a monitor at a socket, or gdb.
     pub fn input_open(&self) -> bool {
-        self.input_open || self.has_sockets
+        self.input_open || self.has_sockets || self.calls_expected
     }
 
     /// From now on monitors at sockets are waited for, too.
@@ -130,7 +147,7 @@ impl Console {
 
     /// Whether a monitor is there for when a replay comes to its end.
     pub fn has_monitor(&self) -> bool {
-        self.in_monitor() || self.has_sockets
+        self.in_monitor() || self.has_sockets || self.debugger.attached()
     }
 
     /// Notes what happened to the run, for the monitors.
@@ -161,7 +178,42 @@ impl Console {
     /// Whether something waits that the one who drives the machine must look at.
     pub fn wants_attention(&mut self) -> bool {
         self.pump();
-        self.quit || !self.commands.is_empty() || !self.incoming.is_empty()
+        self.quit || !self.commands.is_empty() || !self.incoming.is_empty() || !self.calls.is_empty()
+    }
+
+    /// Where a gdb server sends the calls of its clients; from now on they are waited for.
+    pub fn expect_calls(&mut self) -> Calls {
+        self.calls_expected = true;
+        Calls::new(self.call_sender.clone(), self.events.clone())
+    }
+
+    /// Answers the calls of gdb servers' clients.
+    pub fn answer_calls(&mut self, mut serve: impl FnMut(&mut Self, Request) -> Reply) {
+        while let Ok(call) = self.calls.try_recv() {
+            if let Some(client) = call.client {
+                self.debugger.attach(client);
+            }
+            let leaves = matches!(call.request, Request::Detach { .. });
+            let reply = serve(self, call.request);
+            if leaves {
+                self.debugger.detach();
+            }
+            // A client that has gone meanwhile does not wait for it.
+            let _ = call.reply.send(reply);
+        }
+    }
+
+    /// Gives the client of a gdb server a moment to hear the last.
+    pub fn part_from_debugger(&mut self) {
+        let Some(client) = self.debugger.detach() else { return };
+        let deadline = Instant::now() + PARTING;
+        loop {
+            crossbeam_channel::select! {
+                recv(self.calls) -> call => drop(call),
+                recv(client.gone) -> _ => return,
+                default(deadline.saturating_duration_since(Instant::now())) => return,
+            }
+        }
     }
 
     /// The next command line for the monitor.
@@ -203,7 +255,7 @@ impl Console {
         if self.in_monitor() {
             self.print(&format!("\n{text}"));
             self.prompt();
-        } else if self.escapes && !self.has_sockets {
+        } else if self.escapes && !self.has_sockets && !self.debugger.attached() {
             self.print(&format!("\n{text}"));
             self.mux.focus_monitor(true);
             self.greet();
@@ -257,6 +309,7 @@ impl Console {
         match event {
             HostEvent::Input(bytes) => bytes.into_iter().for_each(|byte| self.key(byte)),
             HostEvent::InputEnded => self.input_open = false,
+            HostEvent::Call => {}
             HostEvent::Terminate => self.end("host-signal"),
             // The monitors will notice.
             HostEvent::DumpEnded => {}

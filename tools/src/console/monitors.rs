@@ -4,6 +4,7 @@ use super::Console;
 use crate::error::Failure;
 use crate::hostio::{HostEvent, HostEvents};
 use dejavm_monitor::control::{Control, RunEvent};
+use dejavm_monitor::gdb;
 use dejavm_monitor::hmp::Hmp;
 use dejavm_monitor::hub::Hub;
 use dejavm_monitor::services::{Chardev, Services};
@@ -31,6 +32,8 @@ pub struct Monitors {
     services: Rc<Services>,
     /// The one on this terminal.
     hmp: Hmp,
+    /// The one that gdb's `monitor` reaches.
+    gdb_hmp: Hmp,
     hub: Hub,
     _listening: Vec<Listening>,
 }
@@ -39,8 +42,9 @@ impl Monitors {
     /// The one on the terminal; none at sockets yet.
     pub fn new(services: Services) -> Self {
         let services = Rc::new(services);
-        let (hmp, hub) = (Hmp::new(services.clone()), Hub::new(services.clone()));
-        Self { services, hmp, hub, _listening: Vec::new() }
+        let (hmp, gdb_hmp) = (Hmp::new(services.clone()), Hmp::new(services.clone()));
+        let hub = Hub::new(services.clone());
+        Self { services, hmp, gdb_hmp, hub, _listening: Vec::new() }
     }
 
     /// Opens the sockets.
@@ -100,6 +104,13 @@ impl Monitors {
             more = self.hub.serve(control);
         }
         more
+    }
+
+    /// Answers what a client of the gdb server asks.
+    pub fn answer(&mut self, request: gdb::Request, control: &mut dyn Control) -> gdb::Reply {
+        let reply = gdb::serve(request, control, &mut self.gdb_hmp);
+        self.hub.tell(&control.take_events());
+        reply
     }
 
     /// Tells the clients what happened.

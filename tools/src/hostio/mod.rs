@@ -1,5 +1,7 @@
-//! The host side of the door: the terminal, its keyboard, and where serial output goes.
+//! The host side of the door: the terminal, its keyboard, where serial output goes,
+//! and the sockets of the gdb server.
 
+pub mod gdb;
 pub mod keyboard;
 pub mod serial;
 pub mod terminal;
@@ -16,6 +18,8 @@ pub enum HostEvent {
     Input(Vec<u8>),
     /// Nothing more will be typed.
     InputEnded,
+    /// A call waits: see [`gdb::Calls`].
+    Call,
     /// The process was asked to end.
     Terminate,
     /// A dump that was written beside the run has ended.

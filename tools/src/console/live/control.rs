@@ -1,11 +1,14 @@
 //! A live run, recorded or not, as the monitor sees it.
 
 use crate::console::Console;
-use dejavm_core::boundary::Inbound;
+use dejavm_core::boundary::{Inbound, StopPoint};
+use dejavm_core::cpu::CpuState;
 use dejavm_core::machine::Machine;
-use dejavm_core::types::Icount;
+use dejavm_core::types::{Gpa, Icount, VcpuId};
 use dejavm_core::vcpu::Engine;
-use dejavm_monitor::control::{ControlError, Door, Execution, Inspect, Mode, RunEvent, RunState, Timeline};
+use dejavm_monitor::control::{
+    ControlError, Debugging, Door, Execution, Inspect, Mode, Motion, RunEvent, RunState, StopCause, Timeline,
+};
 use dejavm_replay::checkpoint::Summary;
 use dejavm_replay::session::LiveSession;
 use dejavm_replay::session::live::Log;
@@ -49,6 +52,7 @@ impl<L: Log> Execution for LiveControl<'_, L> {
     }
     fn resume(&mut self) -> Result<(), ControlError> {
         self.standing.started = true;
+        self.console.debugger.disarm();
         if std::mem::replace(&mut self.standing.paused, false) {
             self.console.note(RunEvent::Resume);
         }
@@ -92,6 +96,51 @@ impl<L: Log> Timeline for LiveControl<'_, L> {
     }
     fn breaks(&self) -> Vec<Icount> {
         Vec::new()
+    }
+}
+
+impl<L> LiveControl<'_, L> {
+    /// What changes the guest must be in the journal, or not be.
+    fn check_unrecorded(&self) -> Result<(), ControlError> {
+        match self.mode {
+            Mode::Live => Ok(()),
+            Mode::Record { .. } | Mode::Replay { .. } => Err(ControlError::NotNow(
+                "a debugger's change would not be in the journal, so a recording refuses it; `dejavm run` \
+                 takes it"
+                    .into(),
+            )),
+        }
+    }
+}
+
+impl<L: Log> Debugging for LiveControl<'_, L> {
+    fn set_stop_points(&mut self, points: Vec<StopPoint>) {
+        self.console.debugger.set_points(points);
+    }
+    fn can_go_back(&self) -> bool {
+        false
+    }
+    fn set_out(&mut self, motion: Motion) {
+        self.console.debugger.set_out(motion);
+        if motion.backward {
+            // A replay that was left, and the client does not know.
+            self.console.debugger.stopped_by(self.session.machine().machine(), StopCause::Begin);
+            return;
+        }
+        self.standing.started = true;
+        if std::mem::replace(&mut self.standing.paused, false) {
+            self.console.note(RunEvent::Resume);
+        }
+    }
+    fn write_physical(&mut self, gpa: Gpa, bytes: &[u8]) -> Result<(), ControlError> {
+        self.check_unrecorded()?;
+        self.session.machine().machine().load_memory(gpa, bytes);
+        Ok(())
+    }
+    fn write_cpu(&mut self, vcpu: VcpuId, state: CpuState) -> Result<(), ControlError> {
+        self.check_unrecorded()?;
+        self.session.machine().machine().load_vcpu(vcpu, state);
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use control::{LiveControl, Standing};
 use dejavm_core::boundary::{Inbound, Outbound};
 use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
-use dejavm_monitor::control::Mode;
+use dejavm_monitor::control::{Mode, RunEvent, StopCause};
 use dejavm_replay::journal::EndReason;
 use dejavm_replay::session::live::Log;
 use dejavm_replay::session::{Host, LiveSession, Observer, Step, Waited};
@@ -103,10 +103,14 @@ fn run<L: Log>(
         let incoming = console.take_incoming();
         let mut control = LiveControl { session, console, mode, standing };
         let more = monitors.serve(&mut control, incoming);
+        console.answer_calls(|console, request| {
+            monitors.answer(request, &mut LiveControl { session, console, mode, standing })
+        });
         if console.quit_asked() {
             return Ok(None);
         }
         if standing.paused {
+            console.debugger.stopped_by(session.machine().machine(), StopCause::Interrupted);
             if !console.input_open() {
                 return Ok(None);
             }
@@ -122,10 +126,19 @@ fn run<L: Log>(
         let trace = console.trace.clone();
         let machine = session.machine().machine();
         look::set_probes(machine, &trace);
+        console.debugger.arm(machine);
         console.set_position(machine.position());
         let step = session.step(console).map_err(|e| Failure::new(e.to_string()))?;
         look::write_probes(session.machine().machine(), &trace);
+        if let Some(stopped) = console.debugger.take_stop(session.machine().machine()) {
+            standing.paused = true;
+            console.note(RunEvent::Stop);
+            console.debugger.stopped(stopped);
+        }
         if let Step::Ended(reason) = step {
+            let status = if let EndReason::DebugExit(code) = reason { code as u8 } else { 0 };
+            console.debugger.stopped_by(session.machine().machine(), StopCause::Exited(status));
+            console.part_from_debugger();
             return Ok(Some(reason));
         }
         if let Some(sign) = console.crash() {

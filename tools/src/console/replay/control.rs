@@ -5,10 +5,12 @@ use super::{Driver, FileReplay, Patience, seek};
 use crate::cmd::go_live;
 use crate::console::Console;
 use dejavm_core::boundary::{Inbound, StopCondition, StopHit, StopPoint, Watch, WatchKind};
+use dejavm_core::cpu::CpuState;
 use dejavm_core::machine::Machine;
-use dejavm_core::types::Icount;
+use dejavm_core::types::{Gpa, Icount, VcpuId};
 use dejavm_monitor::control::{
-    Arrival, ControlError, Door, Execution, Inspect, Marks, Mode, RunEvent, RunState, Timeline, WrittenRange,
+    Arrival, ControlError, Debugging, Door, Execution, Inspect, Marks, Mode, Motion, RunEvent, RunState,
+    StopCause, Timeline, WrittenRange,
 };
 use dejavm_replay::checkpoint::Summary;
 use dejavm_replay::session::timeline::{Found, Search};
@@ -83,6 +85,7 @@ impl Execution for ReplayControl<'_> {
         if self.driver.at_end {
             return Err(ControlError::NotNow("the recording ends here; replay_seek goes back".into()));
         }
+        self.console.debugger.disarm();
         if std::mem::replace(&mut self.driver.paused, false) {
             self.console.note(RunEvent::Resume);
         }
@@ -164,6 +167,38 @@ impl Timeline for ReplayControl<'_> {
     }
     fn breaks(&self) -> Vec<Icount> {
         self.driver.breakpoints.iter().copied().collect()
+    }
+}
+
+/// Why a replay refuses to be changed.
+fn unchangeable() -> ControlError {
+    ControlError::NotNow(
+        "a replay is what was recorded, and is not changed; `monitor go_live FILE` leaves it here, for a \
+         recording of its own"
+            .into(),
+    )
+}
+
+impl Debugging for ReplayControl<'_> {
+    fn set_stop_points(&mut self, points: Vec<StopPoint>) {
+        self.console.debugger.set_points(points);
+    }
+    fn can_go_back(&self) -> bool {
+        true
+    }
+    fn set_out(&mut self, motion: Motion) {
+        self.console.debugger.set_out(motion);
+        if self.driver.at_end && !motion.backward {
+            self.console.debugger.stopped_by(self.session.machine().machine(), StopCause::End);
+        } else if std::mem::replace(&mut self.driver.paused, false) {
+            self.console.note(RunEvent::Resume);
+        }
+    }
+    fn write_physical(&mut self, _: Gpa, _: &[u8]) -> Result<(), ControlError> {
+        Err(unchangeable())
+    }
+    fn write_cpu(&mut self, _: VcpuId, _: CpuState) -> Result<(), ControlError> {
+        Err(unchangeable())
     }
 }
 

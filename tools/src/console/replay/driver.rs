@@ -1,10 +1,10 @@
 //! One stretch of a replay after the other, up to where it is to stop.
 
-use super::{Branch, Ended, FileReplay, Patience, seek};
+use super::{Branch, Ended, FileReplay, Patience, reverse, seek};
 use crate::console::{Console, look, trace_inbound};
 use dejavm_core::boundary::{Inbound, Position};
 use dejavm_core::types::Icount;
-use dejavm_monitor::control::{Arrival, Marks, RunEvent};
+use dejavm_monitor::control::{Arrival, Marks, Motion, RunEvent, StopCause, Stopped};
 use dejavm_monitor::hub::arrival_text;
 use dejavm_replay::session::{ReplayStop, SessionError};
 use dejavm_trace::probe;
@@ -54,17 +54,30 @@ impl Driver {
         if let Some(goal) = self.goal {
             return self.go_to(goal, session, console);
         }
+        if let Some(motion @ Motion { backward: true, .. }) = console.debugger.motion() {
+            let stopped = reverse::go_back(session, console, motion)?;
+            (self.started, self.at_end) = (true, false);
+            self.stop_for_debugger(stopped, console);
+            return Ok(None);
+        }
         let from = session.position();
         let breakpoint = self.breakpoints.range(from.icount + 1..).next().copied();
         let goal = [breakpoint, until].into_iter().flatten().min().unwrap_or(Icount::MAX);
         self.started = true;
         console.set_position(from);
         look::set_probes(session.machine().machine(), &console.trace);
+        console.debugger.arm(session.machine().machine());
         let stretch = goal.min(from.icount.saturating_add(STRETCH_ICOUNT));
         let stop = session.run_until(stretch, console);
         self.write_trace(session, console, from, matches!(stop, Ok(ReplayStop::Ended)));
         match stop? {
-            ReplayStop::Interrupted | ReplayStop::StopPoint => Ok(None),
+            ReplayStop::Interrupted => Ok(None),
+            ReplayStop::StopPoint => {
+                if let Some(stopped) = console.debugger.take_stop(session.machine().machine()) {
+                    self.stop_for_debugger(stopped, console);
+                }
+                Ok(None)
+            }
             ReplayStop::Reached if stretch < goal => Ok(None),
             ReplayStop::Reached if Some(goal) == breakpoint => {
                 self.arrive(Arrival::Breakpoint, session, console);
@@ -98,9 +111,18 @@ impl Driver {
         Ok(None)
     }
 
+    /// The run stands where a debugger wanted it to.
+    fn stop_for_debugger(&mut self, stopped: Stopped, console: &mut Console) {
+        self.paused = true;
+        console.note(RunEvent::Stop);
+        console.debugger.stopped(stopped);
+    }
+
     /// The run stands where it was to stop; everyone is told.
     fn arrive(&mut self, why: Arrival, session: &mut FileReplay, console: &mut Console) {
         self.paused = true;
+        let cause = if why == Arrival::End { StopCause::End } else { StopCause::Interrupted };
+        console.debugger.stopped_by(session.machine().machine(), cause);
         let icount = session.position().icount;
         console.note(RunEvent::Stop);
         console.note(RunEvent::Arrived { icount, why });

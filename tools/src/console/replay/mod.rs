@@ -2,6 +2,7 @@
 
 mod control;
 mod driver;
+mod reverse;
 mod seek;
 
 pub use seek::{Patience, Silently, seek};
@@ -12,6 +13,7 @@ use control::ReplayControl;
 use dejavm_core::boundary::{Inbound, Position};
 use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
+use dejavm_monitor::control::StopCause;
 use dejavm_replay::journal::Reader;
 use dejavm_replay::session::{ReplaySession, SessionError};
 use driver::Driver;
@@ -93,6 +95,9 @@ fn run(
         }
         let incoming = console.take_incoming();
         let more = monitors.serve(&mut ReplayControl { session, console, file, driver }, incoming);
+        console.answer_calls(|console, request| {
+            monitors.answer(request, &mut ReplayControl { session, console, file, driver })
+        });
         if let Some(branch) = driver.branch.take() {
             return Ok(Ended::GoLive(branch));
         }
@@ -100,6 +105,7 @@ fn run(
             return Ok(Ended::ByUser);
         }
         if driver.paused {
+            console.debugger.stopped_by(session.machine().machine(), StopCause::Interrupted);
             if !console.input_open() {
                 return Ok(Ended::ByUser);
             }

@@ -3,6 +3,7 @@
 use super::FileReplay;
 use crate::console::{Console, look};
 use crate::progress::Progress;
+use dejavm_core::boundary::StopPoints;
 use dejavm_core::types::Icount;
 use dejavm_replay::session::timeline::{Found, Search};
 use dejavm_replay::session::{Observer, ReplayStop, SessionError};
@@ -71,7 +72,9 @@ pub fn seek(
     let here = session.position().icount;
     let from = if icount < here { session.first().icount } else { here };
     // Nobody watches on the way.
-    look::clear_probes(session.machine().machine());
+    let machine = session.machine().machine();
+    look::clear_probes(machine);
+    machine.set_stop_points(&StopPoints::default());
     let progress = Progress::icount("seeking", from, icount);
     session.seek(icount, &mut Silently::new(&progress, from, patience))
 }

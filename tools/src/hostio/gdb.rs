@@ -1,0 +1,223 @@
+//! The gdb server's sockets: one client at a time, on threads of their own, which ask the one who
+//! drives the machine for all that they want of it.
+
+use super::{HostEvent, HostEvents};
+use crate::args::GdbSpec;
+use crate::error::Failure;
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use dejavm_monitor::control::Stopped;
+use dejavm_monitor::gdb::{Link, Reply, Request, Stub};
+use std::convert::Infallible;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A client that has come.
+pub struct Client {
+    /// It is told here where the machine stopped.
+    pub stops: Sender<Stopped>,
+    /// Disconnected once the client has been told all, and is gone.
+    pub gone: Receiver<Infallible>,
+}
+
+/// A request for the one who drives the machine.
+pub struct Call {
+    /// What is asked.
+    pub request: Request,
+    /// Where the answer goes.
+    pub reply: Sender<Reply>,
+    /// With [`Request::Attach`]: who comes.
+    pub client: Option<Client>,
+}
+
+/// The way to the one who drives the machine.
+#[derive(Clone)]
+pub struct Calls {
+    sender: Sender<Call>,
+    events: HostEvents,
+}
+
+impl Calls {
+    /// Calls go to `sender`; `events` are what makes the machine stop to look.
+    pub fn new(sender: Sender<Call>, events: HostEvents) -> Self {
+        Self { sender, events }
+    }
+}
+
+/// A client's link to the machine.
+struct CallLink {
+    calls: Calls,
+    client: Option<Client>,
+}
+
+impl Link for CallLink {
+    fn ask(&mut self, request: Request) -> Option<Reply> {
+        let client = if request == Request::Attach { self.client.take() } else { None };
+        let (reply, answer) = bounded(1);
+        self.calls.sender.send(Call { request, reply, client }).ok()?;
+        self.calls.events.send(HostEvent::Call);
+        answer.recv().ok()
+    }
+}
+
+/// Starts to listen; gives the address at which.
+///
+/// # Errors
+/// If the host does not allow that.
+pub fn listen(spec: &GdbSpec, calls: Calls) -> Result<String, Failure> {
+    let failed = |e: &std::io::Error| Failure::new(format!("gdb server at {spec}: {e}"));
+    match spec {
+        GdbSpec::Tcp { host, port } => {
+            let listener = TcpListener::bind((host.as_str(), *port)).map_err(|e| {
+                let advice = match e.kind() {
+                    ErrorKind::AddrInUse => "another program has this port; tcp::0 takes any that is free",
+                    ErrorKind::PermissionDenied => "ports below 1024 are for root",
+                    _ => "an address is tcp::PORT, tcp:HOST:PORT or unix:PATH",
+                };
+                failed(&e).advice(advice)
+            })?;
+            let address = listener.local_addr().map_err(|e| failed(&e))?;
+            if !address.ip().is_loopback() {
+                eprintln!("dejavm: warning: whoever reaches {address} can read and change the guest");
+            }
+            serve(move || listener.accept().map(|(stream, _)| stream), calls).map_err(|e| failed(&e))?;
+            Ok(address.to_string())
+        }
+        GdbSpec::Unix(path) => {
+            let listener = bind_unix(path).map_err(|e| failed(&e))?;
+            serve(move || listener.accept().map(|(stream, _)| stream), calls).map_err(|e| failed(&e))?;
+            Ok(path.display().to_string())
+        }
+    }
+}
+
+/// Binds a socket, in place of one that nobody listens at any more.
+fn bind_unix(path: &Path) -> std::io::Result<UnixListener> {
+    match UnixListener::bind(path) {
+        Err(e) if e.kind() == ErrorKind::AddrInUse => match UnixStream::connect(path) {
+            Err(refused) if refused.kind() == ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path)?;
+                UnixListener::bind(path)
+            }
+            _ => Err(e),
+        },
+        other => other,
+    }
+}
+
+/// A connection to a client.
+trait Stream: Read + Write + Send + Sized + 'static {
+    fn second(&self) -> std::io::Result<Self>;
+    fn hang_up(&self);
+    fn send_at_once(&self) {}
+}
+
+impl Stream for TcpStream {
+    fn second(&self) -> std::io::Result<Self> {
+        self.try_clone()
+    }
+    fn hang_up(&self) {
+        // It may be closed already.
+        let _ = self.shutdown(Shutdown::Both);
+    }
+    fn send_at_once(&self) {
+        if let Err(error) = self.set_nodelay(true) {
+            tracing::debug!(%error, "gdb: packets may wait for others");
+        }
+    }
+}
+
+impl Stream for UnixStream {
+    fn second(&self) -> std::io::Result<Self> {
+        self.try_clone()
+    }
+    fn hang_up(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+/// Takes clients on a thread, one at a time: who comes while there is one is sent away.
+fn serve<S: Stream>(
+    accept: impl Fn() -> std::io::Result<S> + Send + 'static,
+    calls: Calls,
+) -> std::io::Result<()> {
+    let busy = Arc::new(AtomicBool::new(false));
+    let take = move || {
+        loop {
+            let Ok(stream) = accept() else { return };
+            if busy.swap(true, Ordering::AcqRel) {
+                tracing::warn!("gdb: a second client came and was sent away");
+                stream.hang_up();
+                continue;
+            }
+            let (calls, free) = (calls.clone(), busy.clone());
+            let client = std::thread::Builder::new().name("gdb".into()).spawn(move || {
+                client(stream, calls);
+                free.store(false, Ordering::Release);
+            });
+            if let Err(error) = client {
+                tracing::warn!(%error, "gdb: a client cannot be served");
+                busy.store(false, Ordering::Release);
+            }
+        }
+    };
+    std::thread::Builder::new().name("gdb-listen".into()).spawn(take)?;
+    Ok(())
+}
+
+/// Serves one client until it goes.
+fn client<S: Stream>(mut stream: S, calls: Calls) {
+    stream.send_at_once();
+    let Ok(reader) = stream.second() else { return };
+    let (stop_sender, stops) = unbounded();
+    let (_here, gone) = bounded(0);
+    let (bytes_sender, bytes) = unbounded();
+    let link = CallLink { calls, client: Some(Client { stops: stop_sender, gone }) };
+    let Some(mut stub) = Stub::attach(link) else { return };
+    let started =
+        std::thread::Builder::new().name("gdb-read".into()).spawn(move || read(reader, &bytes_sender));
+    if started.is_err() {
+        stub.hang_up();
+        return;
+    }
+    loop {
+        let pushed = crossbeam_channel::select! {
+            recv(bytes) -> chunk => match chunk {
+                Ok(chunk) => stub.push(&chunk),
+                Err(_) => {
+                    stub.hang_up();
+                    return;
+                }
+            },
+            recv(stops) -> stopped => match stopped {
+                Ok(stopped) => stub.stopped(stopped),
+                Err(_) => break,
+            },
+        };
+        let sent = stream.write_all(&stub.take_output()).and_then(|()| stream.flush());
+        if pushed.is_err() || sent.is_err() {
+            break;
+        }
+    }
+    stream.hang_up();
+}
+
+/// Hands on what a client sends, until it closes.
+fn read(mut stream: impl Read, bytes: &Sender<Vec<u8>>) {
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(len) => {
+                if bytes.send(buffer[..len].to_vec()).is_err() {
+                    return;
+                }
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
