@@ -13,6 +13,7 @@ pub mod fuzz;
 pub mod generate;
 pub mod image;
 pub mod isa;
+pub mod ksymtab;
 pub mod layout;
 pub mod lockstep;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
