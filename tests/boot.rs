@@ -168,6 +168,14 @@ fn a_killed_recording_replays_up_to_its_last_chunk() {
     let verified = run(&mut on("verify", &journal));
     assert_eq!(verified.status, Some(TORN), "{}", verified.stderr);
     assert!(verified.console().contains("equal: "), "{}", verified.console());
+    // Its checkpoints are good as far as they go, and so is the way without them.
+    assert!(info["checkpoints"]["count"].as_u64() > Some(0), "{info}");
+    let middle = (length_icount(&journal) / 2).to_string();
+    let place = |checkpoints| {
+        let seek = ["--seek", &middle, "--checkpoints", checkpoints];
+        run(on("replay", &journal).args(seek)).success().console()
+    };
+    assert_eq!(place("512M"), place("none"));
 }
 
 /// The exit status of `verify` for a journal that replays, but has no end.

@@ -5,6 +5,7 @@ use crate::error::Failure;
 use dejavm_core::boundary::{Images, MachineConfig};
 use dejavm_core::machine::{Accel, Machine};
 use dejavm_core::vcpu::Engine;
+use dejavm_replay::checkpoint::Spacing;
 use dejavm_replay::session;
 use std::io::Read as _;
 use std::path::Path;
@@ -46,6 +47,14 @@ pub fn engine(config: &MachineConfig, images: &Images, accel: Accel) -> Result<E
     })?;
     machine.set_accel(accel).map_err(|e| Failure::new(e.to_string()))?;
     Ok(Engine::new(machine))
+}
+
+/// How far apart checkpoints are with an engine.
+pub fn spacing(accel: Accel) -> Spacing {
+    match accel {
+        Accel::Interp => Spacing::default(),
+        Accel::Jit => Spacing::FAST,
+    }
 }
 
 /// The engine that was asked for, or the interpreter, with a word about it, where the host has

@@ -20,7 +20,8 @@ use std::path::Path;
 pub fn execute(args: &RecordArgs) -> Result<Exit, Failure> {
     let config = machine::config(&args.machine)?;
     let images = machine::images(&args.machine)?;
-    let engine = machine::engine(&config, &images, machine::accel(args.accel))?;
+    let accel = machine::accel(args.accel);
+    let engine = machine::engine(&config, &images, accel)?;
     let out = create(&args.output, args.force)?;
     let mut desk = Desk::open(&DeskOptions {
         serial: &args.machine.serial,
@@ -51,7 +52,7 @@ pub fn execute(args: &RecordArgs) -> Result<Exit, Failure> {
         None => {
             let session = RecordSession::start(engine, &config, &images, out, &options, live_options);
             let mut session = session.map_err(fail)?;
-            keep_checkpoints(&mut session, args);
+            keep_checkpoints(&mut session, args, machine::spacing(accel));
             let reason = live::drive(&mut session, &mut desk.console, &mut desk.monitors, &mode, stopped)?;
             (reason, session.finish().map_err(fail)?.0)
         }
@@ -77,14 +78,14 @@ pub fn execute(args: &RecordArgs) -> Result<Exit, Failure> {
 
 /// Checkpoints beside the journal, unless they are not wanted. Without them replays are only slower
 /// to begin with, so that they cannot be written is no failure.
-fn keep_checkpoints(session: &mut RecordSession<Engine, File>, args: &RecordArgs) {
+fn keep_checkpoints(session: &mut RecordSession<Engine, File>, args: &RecordArgs, spacing: Spacing) {
     let side_file = side_path(&args.output);
     let CheckpointBudget::Bytes(budget) = args.checkpoints.checkpoints else {
         // One of a recording that was here before is of no use any more.
         let _ = std::fs::remove_file(&side_file);
         return;
     };
-    if let Err(error) = session.keep_checkpoints(&side_file, budget, Spacing::default()) {
+    if let Err(error) = session.keep_checkpoints(&side_file, budget, spacing) {
         tracing::warn!(path = %side_file.display(), %error, "recording without checkpoints");
     }
 }

@@ -19,8 +19,9 @@ const INSTRUCTIONS: usize = 8;
 
 /// Does it.
 pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
-    let mut session = open_with(&args.journal, &args.images, machine::accel(args.accel))?;
-    use_checkpoints(&mut session, &args.journal, args.checkpoints);
+    let accel = machine::accel(args.accel);
+    let mut session = open_with(&args.journal, &args.images, accel)?;
+    use_checkpoints(&mut session, &args.journal, args.checkpoints, accel);
     let branch = match &args.output {
         Some(path) if args.go_live => Some(go_live::branch(path, args.force)?),
         _ => None,

@@ -79,7 +79,8 @@ pub fn open_with(journal: &Path, images: &ImageArgs, accel: Accel) -> Result<Fil
 
 /// Lets a session use, and add to, the checkpoints beside its journal. That they cannot be written
 /// makes it slower, no more.
-pub fn use_checkpoints(session: &mut FileReplay, journal: &Path, wanted: CheckpointArgs) {
+pub fn use_checkpoints(session: &mut FileReplay, journal: &Path, wanted: CheckpointArgs, accel: Accel) {
+    session.set_spacing(Some(machine::spacing(accel)));
     let CheckpointBudget::Bytes(budget) = wanted.checkpoints else { return };
     let side_file = side_path(journal);
     if let Err(error) = session.use_side_file(&side_file, budget) {
