@@ -71,6 +71,11 @@ pub fn write(
     let info = Vmcoreinfo::of(source);
     let (notes, _) = notes::build(source.vcpus(), architecture, info.as_ref());
     let mut maps = if virtual_addresses { paging::mappings(source, ram)? } else { Vec::new() };
+    // makedumpfile takes the first for the kernel's map of all memory, which is the largest one.
+    let largest = maps.iter().enumerate().max_by_key(|(_, m)| m.bytes).map_or(0, |(n, _)| n);
+    if let Some(upto) = maps.get_mut(..=largest) {
+        upto.rotate_right(1);
+    }
     if maps.is_empty() {
         let physical = |r: &Range<u64>| Mapping { virt: r.start, phys: r.start, bytes: r.end - r.start };
         maps = ram.iter().map(physical).collect();

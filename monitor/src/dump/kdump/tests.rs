@@ -104,6 +104,7 @@ fn flattened_is_raw_in_pieces() {
             break;
         }
         let (offset, bytes) = (offset as usize, bytes as usize);
+        assert_ne!(bytes, 0, "makedumpfile wants no empty piece");
         raw.resize(raw.len().max(offset + bytes), 0);
         raw[offset..offset + bytes].copy_from_slice(&flat[at..at + bytes]);
         at += bytes;
