@@ -71,10 +71,10 @@ pub fn write(
     let info = Vmcoreinfo::of(source);
     let (notes, _) = notes::build(source.vcpus(), architecture, info.as_ref());
     let mut maps = if virtual_addresses { paging::mappings(source, ram)? } else { Vec::new() };
-    // makedumpfile takes the first for the kernel's map of all memory, which is the largest one.
+    // makedumpfile takes the last for the kernel's map of all memory, which is the largest one.
     let largest = maps.iter().enumerate().max_by_key(|(_, m)| m.bytes).map_or(0, |(n, _)| n);
-    if let Some(upto) = maps.get_mut(..=largest) {
-        upto.rotate_right(1);
+    if let Some(rest) = maps.get_mut(largest..).filter(|rest| !rest.is_empty()) {
+        rest.rotate_left(1);
     }
     if maps.is_empty() {
         let physical = |r: &Range<u64>| Mapping { virt: r.start, phys: r.start, bytes: r.end - r.start };
@@ -206,4 +206,101 @@ fn program_header(class: Class, out: &mut Vec<u8>, s: &Segment) {
         out.extend_from_slice(&flags.to_le_bytes());
     }
     class.word(out, 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::fake::Fake;
+    use super::*;
+    use crate::dump::{Destination, Request};
+    use dejavm_core::cpu::state::{cr0, cr4, efer};
+    use dejavm_core::mem::HIGH_RAM_BASE;
+
+    fn core(fake: &Fake, request: &Request) -> Vec<u8> {
+        let path = std::env::temp_dir().join(format!("dejavm-elf-{}-{fake:p}", std::process::id()));
+        crate::dump::write(fake, request, Destination::Path(path.clone()), &mut |_, _| {}).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        bytes
+    }
+
+    fn number(core: &[u8], at: usize, bytes: usize) -> usize {
+        core[at..at + bytes].iter().rev().fold(0, |n, &b| n << 8 | usize::from(b))
+    }
+
+    /// Offset, virtual and physical address, size of each segment of a 64-bit file.
+    fn segments(core: &[u8]) -> Vec<[usize; 4]> {
+        let mut count = number(core, 56, 2);
+        if count == 0xFFFF {
+            count = number(core, number(core, 40, 8) + 44, 4);
+        }
+        (0..count).map(|n| [8, 16, 24, 32].map(|field| number(core, 64 + 56 * n + field, 8))).collect()
+    }
+
+    #[test]
+    fn a_64_bit_core_has_all_ram_once() {
+        let mut fake = Fake::new(0x4000, 0x2000);
+        fake.vcpus[0].efer = efer::LMA;
+        fake.put(0x1234, b"low");
+        fake.put(HIGH_RAM_BASE + 0x1FFD, b"end");
+        let core = core(&fake, &Request::ELF);
+        assert_eq!((&core[..6], number(&core, 18, 2)), (&b"\x7FELF\x02\x01"[..], 62));
+        // Notes, low RAM, high RAM; no section header.
+        let segments = segments(&core);
+        let high = HIGH_RAM_BASE as usize;
+        assert_eq!(segments[1..], [[0x1000, 0, 0, 0x4000], [0x5000, high, high, 0x2000]]);
+        assert_eq!(number(&core, 40, 8), 0);
+        assert_eq!((&core[0x2234..0x2237], &core[core.len() - 3..]), (&b"low"[..], &b"end"[..]));
+    }
+
+    #[test]
+    fn a_32_bit_guest_has_a_32_bit_core() {
+        let mut fake = Fake::new(0x4000, 0);
+        fake.put(0x1234, b"low");
+        let core = core(&fake, &Request::ELF);
+        assert_eq!((core[4], number(&core, 18, 2), number(&core, 28, 4)), (1, 3, 52));
+        assert_eq!((number(&core, 40, 2), number(&core, 42, 2), number(&core, 44, 2)), (52, 32, 2));
+        let load = 52 + 32;
+        let fields = [4, 8, 12, 16, 24].map(|field| number(&core, load + field, 4));
+        assert_eq!(fields, [0x1000, 0, 0, 0x4000, 7]);
+        assert_eq!(&core[0x2234..0x2237], b"low");
+        // RAM beyond 4 GiB does not fit into 32 bits.
+        assert_eq!(super::tests::core(&Fake::new(0x4000, 0x1000), &Request::ELF)[4], 2);
+    }
+
+    #[test]
+    fn a_range_is_cut_to_the_byte() {
+        let mut fake = Fake::new(0x4000, 0);
+        fake.vcpus[0].efer = efer::LMA;
+        fake.put(0x1234, b"low");
+        let core = core(&fake, &Request { range: Some((0x1235, 0x1000)), ..Request::ELF });
+        let load = segments(&core)[1];
+        assert_eq!(load[1..], [0x1235, 0x1235, 0x1000]);
+        assert_eq!((load[0] % 0x1000, core.len()), (0x235, load[0] + 0x1000));
+        assert_eq!(&core[load[0]..load[0] + 3], b"ow\0");
+    }
+
+    #[test]
+    fn more_segments_than_the_header_counts() {
+        let mut fake = Fake::new(4 << 20, 0);
+        let cpu = &mut fake.vcpus[0];
+        (cpu.cr0, cpu.cr3, cpu.cr4, cpu.efer) = (cr0::PG | cr0::PE, 0x1000, cr4::PAE, efer::LMA);
+        fake.put(0x1000, &0x2003u64.to_le_bytes());
+        fake.put(0x2000, &0x3003u64.to_le_bytes());
+        // 130 tables that map 512 times the same page each.
+        for n in 0..130u64 {
+            fake.put(0x3000 + 8 * n, &0x4003u64.to_le_bytes());
+        }
+        for n in 0..512u64 {
+            fake.put(0x4000 + 8 * n, &0x5003u64.to_le_bytes());
+        }
+        fake.put(0x5000, b"often");
+        let core = core(&fake, &Request { paging: true, ..Request::ELF });
+        let segments = segments(&core);
+        assert_eq!((number(&core, 56, 2), segments.len()), (0xFFFF, 1 + 130 * 512));
+        assert!(
+            segments[1..].iter().all(|s| s[2..] == [0x5000, 0x1000] && core[s[0]..].starts_with(b"often"))
+        );
+        assert_eq!(number(&core, 40, 8) + 64, core.len(), "the section header is the end");
+    }
 }

@@ -10,8 +10,8 @@ pub const BLOCK_BYTES: u64 = 4096;
 const SIGNATURE: &[u8; 8] = b"KDUMP   ";
 /// Version 6: the sub-header has page frame numbers of 64 bits.
 const VERSION: u32 = 6;
-/// Bit 0: pages that are zero need no data of their own.
-const DUMP_LEVEL: u32 = 1;
+/// Nothing is left out, pages that are zero neither.
+const DUMP_LEVEL: u32 = 0;
 const UTS_FIELD_BYTES: usize = 65;
 
 /// The first block.
