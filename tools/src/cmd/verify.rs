@@ -10,6 +10,7 @@ use crate::progress::Progress;
 use crate::say;
 use dejavm_core::boundary::Images;
 use dejavm_core::machine::{Accel, Machine};
+use dejavm_core::types::Icount;
 use dejavm_replay::checkpoint::side_path;
 use dejavm_replay::journal::{Ending, Header, ImageRecord, ImageRole, JournalError, Reader};
 use dejavm_replay::session::{ReplaySession, SessionError, Verdict};
@@ -21,12 +22,16 @@ use std::time::Instant;
 pub fn execute(args: &VerifyArgs) -> Result<Exit, Failure> {
     let mut session = open_with(&args.journal, &args.images, machine::accel(args.accel))?;
     let start = Instant::now();
-    let progress =
-        if args.quiet { Progress::hidden() } else { Progress::icount("verifying", 0, session.last().icount) };
-    let verdict = session.verify(&mut Silently::new(&progress, 0, Patience::Endless));
+    let first = session.first().icount;
+    let progress = if args.quiet {
+        Progress::hidden()
+    } else {
+        Progress::icount("verifying", first, session.last().icount)
+    };
+    let verdict = session.verify(&mut Silently::new(&progress, first, Patience::Endless));
     drop(progress);
     match verdict {
-        Ok(Some(verdict)) => Ok(report(args, &verdict, start)),
+        Ok(Some(verdict)) => Ok(report(args, &verdict, first, start)),
         Ok(None) => Err(Failure::new("interrupted")),
         Err(SessionError::Divergence(divergence)) => {
             eprintln!("dejavm: {}: {divergence}", args.journal.display());
@@ -36,17 +41,18 @@ pub fn execute(args: &VerifyArgs) -> Result<Exit, Failure> {
     }
 }
 
-fn report(args: &VerifyArgs, verdict: &Verdict, start: Instant) -> Exit {
+fn report(args: &VerifyArgs, verdict: &Verdict, first: Icount, start: Instant) -> Exit {
     if !args.quiet {
         let seconds = start.elapsed().as_secs_f64();
+        let instructions = verdict.last.icount - first;
         say!(
             "{}: equal: {} state hashes, {} inbound events, {} instructions ({:.1} s, {:.1} MIPS)",
             args.journal.display(),
             verdict.hashes,
             verdict.events,
-            verdict.last.icount,
+            instructions,
             seconds,
-            verdict.last.icount as f64 / seconds / 1e6,
+            instructions as f64 / seconds / 1e6,
         );
     }
     match &verdict.ending {
