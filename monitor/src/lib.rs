@@ -5,6 +5,8 @@ pub mod condition;
 pub mod control;
 pub mod disassembly;
 pub mod dump;
+#[cfg(test)]
+mod fuzz;
 pub mod gdb;
 pub mod hmp;
 pub mod hub;

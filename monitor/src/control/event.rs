@@ -37,6 +37,8 @@ pub enum RunEvent {
     },
     /// The power button was pressed.
     Powerdown,
+    /// The guest's kernel says that it panicked; the machine goes on.
+    GuestPanicked,
     /// A dump of guest memory is complete, or has failed.
     DumpCompleted(Status),
     /// A replay came to a place and stands there.

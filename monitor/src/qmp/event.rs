@@ -19,6 +19,8 @@ pub enum EventKind {
     Reset,
     /// The power button was pressed.
     Powerdown,
+    /// The guest's kernel says that it panicked.
+    GuestPanicked,
     /// A dump of guest memory is complete, or has failed.
     DumpCompleted,
     /// A replay came to a place and stands there.
@@ -32,6 +34,7 @@ pub const EVENTS: &[EventKind] = &[
     EventKind::Shutdown,
     EventKind::Reset,
     EventKind::Powerdown,
+    EventKind::GuestPanicked,
     EventKind::DumpCompleted,
     EventKind::ReplayArrived,
 ];
@@ -55,6 +58,8 @@ const CAUSE: &[Member] = &[
 const ARRIVAL: &[Member] =
     &[required("icount", Type::Int), required("reason", Type::Enum(&["seek", "breakpoint", "end"]))];
 
+const PANIC: &[Member] = &[required("action", Type::Enum(&["run"]))];
+
 const DUMP: &[Member] = &[required("result", dump::STATUS), optional("error", Type::Str)];
 
 impl EventKind {
@@ -66,6 +71,7 @@ impl EventKind {
             Self::Shutdown => "SHUTDOWN",
             Self::Reset => "RESET",
             Self::Powerdown => "POWERDOWN",
+            Self::GuestPanicked => "GUEST_PANICKED",
             Self::DumpCompleted => "DUMP_COMPLETED",
             Self::ReplayArrived => "REPLAY_ARRIVED",
         }
@@ -78,6 +84,7 @@ impl EventKind {
             Self::Shutdown | Self::Reset => CAUSE,
             Self::DumpCompleted => DUMP,
             Self::ReplayArrived => ARRIVAL,
+            Self::GuestPanicked => PANIC,
         }
     }
 }
@@ -88,6 +95,7 @@ pub fn describe(event: &RunEvent) -> (EventKind, Option<Value>) {
         RunEvent::Stop => (EventKind::Stop, None),
         RunEvent::Resume => (EventKind::Resume, None),
         RunEvent::Powerdown => (EventKind::Powerdown, None),
+        RunEvent::GuestPanicked => (EventKind::GuestPanicked, Some(json!({"action": "run"}))),
         RunEvent::Shutdown { guest, reason } => {
             (EventKind::Shutdown, Some(json!({"guest": guest, "reason": reason})))
         }
@@ -136,6 +144,7 @@ mod tests {
     fn data_is_what_the_schema_says() {
         for event in [
             RunEvent::Stop,
+            RunEvent::GuestPanicked,
             RunEvent::Shutdown { guest: false, reason: "host-qmp-quit" },
             RunEvent::Reset { guest: true, reason: "guest-reset" },
             RunEvent::DumpCompleted(Status { error: Some("full".into()), ..Status::default() }),

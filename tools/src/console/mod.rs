@@ -379,6 +379,7 @@ impl Console {
             }
             Outbound::GuestPanic(events) => {
                 self.trace.emit(EventId::GuestPanic, at, || vec![Value::U64((*events).into())]);
+                self.note(RunEvent::GuestPanicked);
             }
             Outbound::Reset(cause) => {
                 self.trace.emit(EventId::MachineReset, at, || vec![Value::Text(format!("{cause:?}"))]);
