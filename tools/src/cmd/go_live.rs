@@ -45,7 +45,9 @@ pub fn execute(
     let name = path.display().to_string();
     desk.console.print(&format!("\nlive from icount {at} on, recording into {name}\n"));
     let mode = Mode::Record { file: name };
-    let reason = live::drive(&mut session, &mut desk.console, &mut desk.monitors, &mode, false)?;
+    // gdb, if it is there, has stopped the machine and will let it go on.
+    let stopped = desk.console.is_debugged();
+    let reason = live::drive(&mut session, &mut desk.console, &mut desk.monitors, &mode, stopped)?;
     let (mut engine, _) = session.finish().map_err(|e| failed(&path, &e))?;
     drop(desk);
     report_unimplemented(engine.machine());

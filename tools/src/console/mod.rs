@@ -187,6 +187,11 @@ impl Console {
         Calls::new(self.call_sender.clone(), self.events.clone())
     }
 
+    /// Whether gdb is there.
+    pub fn is_debugged(&self) -> bool {
+        self.debugger.attached()
+    }
+
     /// Answers the calls of gdb servers' clients.
     pub fn answer_calls(&mut self, mut serve: impl FnMut(&mut Self, Request) -> Reply) {
         while let Ok(call) = self.calls.try_recv() {

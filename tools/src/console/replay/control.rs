@@ -146,6 +146,12 @@ impl Timeline for ReplayControl<'_> {
         if self.session.machine().machine().off().is_some() {
             return Err(ControlError::NotNow("the machine is off here: it cannot go on".into()));
         }
+        // A debugger's stop is within its position, of which no state can be saved.
+        if self.session.machine().machine().in_instruction() {
+            let icount = self.session.position().icount;
+            self.travel(icount)?;
+        }
+        self.console.debugger.disarm();
         let branch =
             go_live::branch(Path::new(path), false).map_err(|e| ControlError::Failed(e.to_string()))?;
         self.driver.branch = Some(branch);
