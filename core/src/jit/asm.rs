@@ -424,6 +424,7 @@ mod tests {
         build(&mut asm);
         asm.finish();
         let mut formatter = IntelFormatter::new();
+        formatter.options_mut().set_show_branch_size(false);
         let mut lines = Vec::new();
         for i in &mut Decoder::with_ip(64, &asm.bytes, 0x1000, DecoderOptions::NONE) {
             let mut line = String::new();
@@ -458,6 +459,6 @@ mod tests {
             a.jcc(4, l);
             a.bind(l);
         };
-        assert_eq!(text(there), "je near ptr 0000000000001006h");
+        assert_eq!(text(there), "je 0000000000001006h");
     }
 }
