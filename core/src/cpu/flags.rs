@@ -123,6 +123,19 @@ impl Flags {
             | if bits & AF != 0 { AUX_AF } else { 0 };
     }
 
+    /// Whether the arithmetic flags are held in the same form, and so are equal.
+    #[inline(always)]
+    pub fn same_arithmetic(&self, other: &Self) -> bool {
+        self.result == other.result && self.aux == other.aux
+    }
+
+    /// Takes over the six arithmetic flags.
+    #[inline(always)]
+    pub fn take_arithmetic(&mut self, other: &Self) {
+        self.result = other.result;
+        self.aux = other.aux;
+    }
+
     /// Replaces just the arithmetic flags in `mask` by those of `bits`.
     pub fn update_arithmetic(&mut self, mask: u64, bits: u64) {
         let mask = mask & ARITHMETIC;

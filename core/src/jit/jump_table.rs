@@ -15,7 +15,7 @@ struct Entry {
 }
 
 /// The number of entries.
-pub const ENTRIES: usize = 4096;
+pub const ENTRIES: usize = 16384;
 /// log2 of the size of an entry.
 pub const ENTRY_SHIFT: u8 = 5;
 /// Offset of the linear address.

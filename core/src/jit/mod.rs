@@ -42,6 +42,8 @@ pub struct Site {
     pub rest: u32,
     /// The block ends with it.
     pub ends: bool,
+    /// There is no translation of it.
+    pub always: bool,
 }
 
 /// A way out of generated code.

@@ -19,6 +19,14 @@ pub struct JitStats {
     pub links: u64,
     /// Times that generated code was entered.
     pub entries: u64,
+    /// Times that it was left for want of budget.
+    pub starved: u64,
+    /// Times that it was left by a jump whose target was not known.
+    pub unlinked: u64,
+    /// Times that it was left behind an interpreted instruction: a fault, an event, a device.
+    pub left: u64,
     /// Instructions that generated code had interpreted.
     pub interpreted: u64,
+    /// Those of them that could not have been translated.
+    pub untranslated: u64,
 }

@@ -77,6 +77,7 @@ impl Jit {
             rip: s.rip,
             rest: count - s.number,
             ends: s.ends,
+            always: s.always,
         }));
         self.exits.extend(e.exits.iter().map(|x| ExitPoint {
             rip: x.rip,

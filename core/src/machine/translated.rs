@@ -2,7 +2,7 @@
 
 use super::run_loop::{Runner, TripleFault};
 use crate::codemem::{CONTINUE, Frame, Guest, JUMP, LEAVE};
-use crate::cpu::flags::{self, CF, OF};
+use crate::cpu::flags::{self, CF, Flags, OF};
 use crate::cpu::state::{CodeSize, seg};
 use crate::jit::{Circumstances, ExitPoint, Jit, Tables, regs};
 use crate::types::Exception;
@@ -13,6 +13,8 @@ struct World<'w, 'a, 'e> {
     tables: &'w mut Tables,
     /// What the last interpreted instruction raised.
     fault: Option<Exception>,
+    /// The flags as they came out of the frame, with what they were made of.
+    flags: (u64, Flags),
     /// The circumstances that the frame's stamp stands for.
     circumstances: Circumstances,
 }
@@ -54,17 +56,20 @@ impl World<'_, '_, '_> {
         let state = &mut self.runner.cpu.state;
         frame.xmm = state.xmm.as_mut_ptr() as u64;
         frame.mxcsr = std::ptr::from_mut(&mut state.mxcsr) as u64;
-        self.take_up(frame);
+        regs::to_slots(frame, &state.regs);
+        frame.flags = to_ax(state.flags.arithmetic());
         let clock = &*self.runner.env.clock;
         frame.budget = (clock.limit - clock.icount) as i64;
     }
 
-    /// Registers and flags, from the vCPU.
+    /// Registers and flags, from the vCPU, behind [`Self::put_back`].
     #[inline]
     fn take_up(&self, frame: &mut Frame) {
         let state = &self.runner.cpu.state;
         regs::to_slots(frame, &state.regs);
-        frame.flags = to_ax(state.flags.arithmetic());
+        if !state.flags.same_arithmetic(&self.flags.1) {
+            frame.flags = to_ax(state.flags.arithmetic());
+        }
     }
 
     /// Registers and flags, to the vCPU.
@@ -72,16 +77,21 @@ impl World<'_, '_, '_> {
     fn put_back(&mut self, frame: &Frame) {
         let state = &mut self.runner.cpu.state;
         regs::from_slots(frame, &mut state.regs);
-        state.flags.set_arithmetic(from_ax(frame.flags));
+        let (ax, flags) = &mut self.flags;
+        if *ax != frame.flags {
+            *ax = frame.flags;
+            flags.set_arithmetic(from_ax(frame.flags));
+        }
+        state.flags.take_arithmetic(flags);
     }
 }
 
 impl Guest for World<'_, '_, '_> {
     fn interpret(&mut self, frame: &mut Frame, site: u32) -> u32 {
-        self.tables.stats.interpreted += 1;
         self.put_back(frame);
         let site = self.tables.site(site);
         let (rest, ends) = (i64::from(site.rest), site.ends);
+        let always = site.always;
         let runner = &mut *self.runner;
         let clock = &mut *runner.env.clock;
         clock.icount = clock.limit.wrapping_sub((frame.budget + rest) as u64).wrapping_add(1);
@@ -100,6 +110,8 @@ impl Guest for World<'_, '_, '_> {
             return LEAVE;
         }
         let rip = runner.cpu.rip();
+        self.tables.stats.interpreted += 1;
+        self.tables.stats.untranslated += u64::from(always);
         self.refresh(frame);
         let answer = if !ends && rip == next {
             CONTINUE
@@ -118,20 +130,33 @@ impl Guest for World<'_, '_, '_> {
 impl Runner<'_, '_> {
     /// Runs translated code from RIP on, if there is any; otherwise interprets one block.
     pub(super) fn run_translated(&mut self, jit: &mut Jit) -> Result<(), TripleFault> {
-        let Some(slot) = self.find_target() else { return self.careful_step() };
-        let Some(entry) = self.entry_of(slot, jit) else { return self.run_block() };
+        let entry = match self.known_entry(jit) {
+            Some(entry) => entry,
+            None => {
+                let Some(slot) = self.find_target() else { return self.careful_step() };
+                let Some(entry) = self.entry_of(slot, jit) else { return self.run_block() };
+                entry
+            }
+        };
         let mut frame = Frame { entry, ..Frame::default() };
         let mut first = true;
         loop {
             let (code, tables) = jit.parts();
             tables.stats.entries += 1;
-            let mut world = World { runner: self, tables, fault: None, circumstances: UNKNOWN };
+            let mut world = World {
+                runner: self,
+                tables,
+                fault: None,
+                flags: (u64::MAX, Flags::default()),
+                circumstances: UNKNOWN,
+            };
             world.refresh(&mut frame);
             if first {
                 world.fill(&mut frame);
                 first = false;
             }
             if code.run(&mut frame, &mut world) != 0 {
+                world.tables.stats.left += 1;
                 let fault = world.fault;
                 if let Some(e) = fault {
                     self.raise(e)?;
@@ -148,13 +173,22 @@ impl Runner<'_, '_> {
                 return Ok(());
             }
             if exit.starved {
+                jit.tables.stats.starved += 1;
                 return self.run_block();
             }
+            jit.tables.stats.unlinked += 1;
             match self.go_on(exit, jit) {
                 Some(entry) => frame.entry = entry,
                 None => return Ok(()),
             }
         }
+    }
+
+    /// The entry point of the block at RIP, if a jump went there under the same circumstances.
+    #[inline]
+    fn known_entry(&self, jit: &mut Jit) -> Option<u64> {
+        let stamp = jit.tables.stamps.stamp(self.circumstances());
+        jit.tables.jump_target(self.cpu.rip(), stamp).filter(|_| self.cpu.code_size == CodeSize::Bits64)
     }
 
     /// The entry point behind an exit, linked to it; `None` if it is not translated.

@@ -30,6 +30,9 @@ pub fn execute(args: &RunArgs) -> Result<Exit, Failure> {
     let reason =
         live::drive(&mut session, &mut desk.console, &mut desk.monitors, &Mode::Live, args.monitors.stopped)?;
     drop(desk);
+    if let Some(stats) = session.machine().machine().jit_stats() {
+        tracing::info!("translator: {stats:?}");
+    }
     report_unimplemented(session.machine().machine());
     report_end(reason);
     Ok(exit_of(reason))

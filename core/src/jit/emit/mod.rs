@@ -83,6 +83,8 @@ pub struct SiteDraft {
     pub rip: u64,
     /// Nothing of the block follows it.
     pub ends: bool,
+    /// There is no translation of it.
+    pub always: bool,
 }
 
 /// A way out of the block that is not an instruction's own.
@@ -217,7 +219,13 @@ impl<'a> Emitter<'a> {
 
     fn site(&mut self, ends: bool) -> u32 {
         let site = self.first_site + self.sites.len() as u32;
-        self.sites.push(SiteDraft { insn: self.insn, number: self.number, rip: self.rip, ends });
+        self.sites.push(SiteDraft {
+            insn: self.insn,
+            number: self.number,
+            rip: self.rip,
+            ends,
+            always: false,
+        });
         site
     }
 
@@ -225,6 +233,7 @@ impl<'a> Emitter<'a> {
     fn interpret(&mut self, ends: bool) -> bool {
         self.spoil_flags();
         let site = self.site(ends);
+        self.sites.last_mut().expect("just made").always = true;
         self.asm.mov_imm(host::RCX, u64::from(site));
         if ends {
             self.asm.jmp_to(self.thunks.slow_end);
