@@ -4,8 +4,9 @@
 //! vCPU's stamp is the same, a target that was found under it is still right. Stamps are never
 //! used again, so that nothing has to be cleared.
 
-/// How many circumstances are remembered: user and kernel of some address spaces.
-const REMEMBERED: usize = 16;
+/// How many circumstances are remembered at most: user and kernel of the address spaces of every
+/// vCPU, each in the one place that it may be.
+const REMEMBERED: usize = 256;
 
 /// What a stamp depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,16 +21,23 @@ pub struct Circumstances {
     pub rights: u32,
 }
 
+impl Circumstances {
+    fn place(&self) -> usize {
+        let rights = u64::from(self.rights).wrapping_mul(37);
+        let mix = self.translations.wrapping_mul(5) ^ rights ^ (self.vcpu as u64).wrapping_mul(67);
+        mix as usize % REMEMBERED
+    }
+}
+
 /// The stamps of the circumstances seen last.
 pub struct Stamps {
     known: [(Circumstances, u64); REMEMBERED],
-    next: usize,
     last: u64,
 }
 
 impl Default for Stamps {
     fn default() -> Self {
-        Self { known: [(Circumstances::default(), 0); REMEMBERED], next: 0, last: 0 }
+        Self { known: [(Circumstances::default(), 0); REMEMBERED], last: 0 }
     }
 }
 
@@ -37,14 +45,11 @@ impl Stamps {
     /// The stamp for these circumstances; never 0.
     #[inline]
     pub fn stamp(&mut self, now: Circumstances) -> u64 {
-        match self.known.iter().find(|(known, stamp)| *known == now && *stamp != 0) {
-            Some((_, stamp)) => *stamp,
-            None => {
-                self.last += 1;
-                self.known[self.next] = (now, self.last);
-                self.next = (self.next + 1) % REMEMBERED;
-                self.last
-            }
+        let known = &mut self.known[now.place()];
+        if known.1 == 0 || known.0 != now {
+            self.last += 1;
+            *known = (now, self.last);
         }
+        known.1
     }
 }
