@@ -209,6 +209,7 @@ fn ring3(old: CpuState, case: &Input, rip: u64) -> CpuState {
         *x = r.fx.xmm(i);
     }
     s.mxcsr = r.fx.mxcsr();
+    s.x87 = crate::rig::x87(&r.fx);
     s.activity = Activity::Running;
     s
 }

@@ -185,7 +185,7 @@ fn ring3(reset: &CpuState) -> CpuState {
     s
 }
 
-fn x87(fx: &FxImage) -> X87 {
+pub(crate) fn x87(fx: &FxImage) -> X87 {
     let status = fx.u16(2);
     let top = usize::from(status >> 11 & 7);
     let mut x = X87 { control: fx.u16(0), status, valid: fx.0[4], ..X87::default() };

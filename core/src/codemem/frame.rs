@@ -37,6 +37,10 @@ pub struct Frame {
     pub mxcsr: u64,
     /// The host's own MXCSR, while the guest's is in use.
     pub host_mxcsr: u64,
+    /// Where the guest's x87 state is: one of [`X87_IN_STATE`], [`X87_IN_HOST`], [`X87_IN_IMAGE`].
+    pub x87: u64,
+    /// The image that FRSTOR loads and FNSAVE stores.
+    pub x87_image: u64,
     /// Fills up the frame.
     pub reserved: u64,
     /// [`super::Guest::interpret`], behind its calling convention.
@@ -50,6 +54,13 @@ pub struct Frame {
     /// The exit that was taken.
     pub exit: u64,
 }
+
+/// The guest's x87 state is in the vCPU.
+pub const X87_IN_STATE: u64 = 0;
+/// It is in the host's unit.
+pub const X87_IN_HOST: u64 = 1;
+/// It is in the image.
+pub const X87_IN_IMAGE: u64 = 2;
 
 /// Offsets of the fields, for the translator.
 pub mod field {
@@ -85,6 +96,10 @@ pub mod field {
     pub const MXCSR: i32 = offset_of!(Frame, mxcsr) as i32;
     /// [`Frame::host_mxcsr`].
     pub const HOST_MXCSR: i32 = offset_of!(Frame, host_mxcsr) as i32;
+    /// [`Frame::x87`].
+    pub const X87: i32 = offset_of!(Frame, x87) as i32;
+    /// [`Frame::x87_image`].
+    pub const X87_IMAGE: i32 = offset_of!(Frame, x87_image) as i32;
     /// [`Frame::helper`].
     pub const HELPER: i32 = offset_of!(Frame, helper) as i32;
     /// [`Frame::home`].

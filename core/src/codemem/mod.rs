@@ -12,7 +12,9 @@
 //!   *this* access, with its size, and of nothing else;
 //! - it reads and writes the vector registers and MXCSR at the addresses in the frame, which are
 //!   those of the vCPU that it runs for;
-//! - when it calls or returns, the host's MXCSR is what it was when it was entered;
+//! - it reads and writes the x87 image that the frame points to;
+//! - when it calls or returns, the host's MXCSR is what it was when it was entered, and its x87
+//!   unit as FNINIT leaves it;
 //! - it calls [`Guest::interpret`] through the pointer in the frame, and returns.
 
 #![allow(unsafe_code)]
@@ -20,7 +22,7 @@
 mod frame;
 mod region;
 
-pub use frame::{Frame, field};
+pub use frame::{Frame, X87_IN_HOST, X87_IN_IMAGE, X87_IN_STATE, field};
 pub use region::CodeRegion;
 
 /// What generated code falls back on.
@@ -30,6 +32,9 @@ pub trait Guest {
     fn interpret(&mut self, frame: &mut Frame, site: u32) -> u32;
 }
 
+/// Not a site: puts the guest's x87 state into the image, and [`Frame::x87`] to
+/// [`X87_IN_IMAGE`] if the host's unit may run with it. The answer is [`CONTINUE`].
+pub const LOAD_X87: u32 = u32::MAX;
 /// Go on behind the site.
 pub const CONTINUE: u32 = 0;
 /// Leave generated code; the state of the guest is not in the frame.
@@ -46,6 +51,20 @@ pub fn supported() -> bool {
             && has_lahf()
     }
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    {
+        false
+    }
+}
+
+/// Whether the host's x87 unit does to the bit what the guest's does: undefined condition codes
+/// differ between vendors, and the guest has AMD's.
+pub fn x87_is_the_guests() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let vendor = std::arch::x86_64::__cpuid(0);
+        [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD"
+    }
+    #[cfg(not(target_arch = "x86_64"))]
     {
         false
     }

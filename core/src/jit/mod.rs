@@ -13,6 +13,7 @@ mod stamps;
 mod stats;
 mod thunks;
 mod translate;
+mod x87_image;
 
 pub use stamps::{Circumstances, Stamps};
 pub use stats::JitStats;
@@ -24,6 +25,7 @@ use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT};
 use jump_table::JumpTable;
 use std::collections::HashMap;
 use thunks::Thunks;
+use x87_image::X87Image;
 
 /// How much code is kept at most, in bytes; beyond that, everything is forgotten.
 const REGION_BYTES: usize = 64 << 20;
@@ -91,6 +93,8 @@ pub struct Jit {
 pub struct Tables {
     sites: Vec<Site>,
     jumps: JumpTable,
+    /// The x87 state on its way to or from the host's unit.
+    pub x87: Box<X87Image>,
     /// Under which circumstances jump targets hold.
     pub stamps: Stamps,
     /// What the translator did so far.

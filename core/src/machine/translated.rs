@@ -1,7 +1,7 @@
 //! Running translated code: in, out, and the interpreter in between.
 
 use super::run_loop::{Runner, TripleFault};
-use crate::codemem::{CONTINUE, Frame, Guest, JUMP, LEAVE};
+use crate::codemem::{CONTINUE, Frame, Guest, JUMP, LEAVE, LOAD_X87, X87_IN_IMAGE, X87_IN_STATE};
 use crate::cpu::flags::{self, CF, Flags, OF};
 use crate::cpu::state::{CodeSize, seg};
 use crate::jit::{Circumstances, ExitPoint, Jit, Tables, regs};
@@ -53,6 +53,7 @@ impl World<'_, '_, '_> {
     fn fill(&mut self, frame: &mut Frame) {
         frame.ram = self.runner.env.mem.ram.host_address();
         frame.jumps = self.tables.jumps_address();
+        frame.x87_image = self.tables.x87.address();
         let state = &mut self.runner.cpu.state;
         frame.xmm = state.xmm.as_mut_ptr() as u64;
         frame.mxcsr = std::ptr::from_mut(&mut state.mxcsr) as u64;
@@ -74,7 +75,11 @@ impl World<'_, '_, '_> {
 
     /// Registers and flags, to the vCPU.
     #[inline]
-    fn put_back(&mut self, frame: &Frame) {
+    fn put_back(&mut self, frame: &mut Frame) {
+        if frame.x87 == X87_IN_IMAGE {
+            self.tables.x87.take(&mut self.runner.cpu.state.x87);
+            frame.x87 = X87_IN_STATE;
+        }
         let state = &mut self.runner.cpu.state;
         regs::from_slots(frame, &mut state.regs);
         let (ax, flags) = &mut self.flags;
@@ -88,6 +93,13 @@ impl World<'_, '_, '_> {
 
 impl Guest for World<'_, '_, '_> {
     fn interpret(&mut self, frame: &mut Frame, site: u32) -> u32 {
+        if site == LOAD_X87 {
+            if self.runner.cpu.x87_runs_quietly() {
+                self.tables.x87.put(&self.runner.cpu.state.x87);
+                frame.x87 = X87_IN_IMAGE;
+            }
+            return CONTINUE;
+        }
         self.put_back(frame);
         let site = self.tables.site(site);
         let (rest, ends) = (i64::from(site.rest), site.ends);
@@ -164,7 +176,7 @@ impl Runner<'_, '_> {
                 self.drop_overwritten(Some(jit));
                 return Ok(());
             }
-            world.put_back(&frame);
+            world.put_back(&mut frame);
             let exit = jit.exit(frame.exit);
             let clock = &mut *self.env.clock;
             clock.icount = clock.limit.wrapping_sub(frame.budget as u64);

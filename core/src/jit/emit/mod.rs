@@ -17,6 +17,7 @@
 //!   guest's flags are no longer in the host's afterwards.
 //! - vector registers: [`Emitter::need_vectors`] first of all; then guest XMMn is host XMMn, and
 //!   MXCSR is the guest's.
+//! - the x87 unit likewise: [`Emitter::need_x87`].
 //! - flags: before a host instruction that reads guest flags, or that leaves some of them as
 //!   they are, [`Emitter::need_flags`]; behind one that wrote them, [`Emitter::flags_written`].
 //!   Any other host instruction must not write flags (MOV, LEA, RORX, SARX do not), unless
@@ -31,12 +32,13 @@ mod muldiv;
 mod shift;
 mod sse;
 mod stack;
+mod x87;
 
 use super::asm::{Alu, Asm, Label, Mem, NONE, Rm, Width, host};
 use super::jump_table;
 use super::regs::{pinned, slot};
 use super::thunks::Thunks;
-use crate::codemem::field;
+use crate::codemem::{LOAD_X87, X87_IN_HOST, X87_IN_IMAGE, field};
 use crate::cpu::Insn;
 use crate::cpu::insn::{self, HIGH_BYTE, SEG_FLAT};
 use crate::cpu::state::seg;
@@ -102,6 +104,7 @@ struct Resume {
     label: Label,
     flags: FlagState,
     vectors: bool,
+    x87: bool,
 }
 
 /// Code that is rarely run, put behind the rest.
@@ -110,6 +113,8 @@ enum Cold {
     Slow { label: Label, site: u32, resume: Option<Resume> },
     /// The vector registers are to be loaded, before instruction `number` at `rip`.
     Vectors { label: Label, resume: Label, number: u32, rip: u64 },
+    /// The x87 state likewise; the vector registers are to be loaded again if they were.
+    X87 { label: Label, resume: Label, number: u32, rip: u64, vectors: bool },
     /// The branch of instruction `number` is taken.
     Side { label: Label, number: u32, flags: FlagState, rip: u64 },
     /// An exit through the dispatcher.
@@ -141,6 +146,8 @@ pub struct Emitter<'a> {
     slow: Option<Label>,
     /// The guest's vector registers are in the host's.
     vectors: bool,
+    /// Its x87 state is in the host's.
+    x87: bool,
 }
 
 impl<'a> Emitter<'a> {
@@ -170,6 +177,7 @@ impl<'a> Emitter<'a> {
             rip: start,
             slow: None,
             vectors: false,
+            x87: false,
         };
         e.charge();
         e
@@ -209,7 +217,7 @@ impl<'a> Emitter<'a> {
             let resume = (emitted == Emitted::Done).then(|| {
                 let label = self.asm.label();
                 self.asm.bind(label);
-                Resume { label, flags: self.flags, vectors: self.vectors }
+                Resume { label, flags: self.flags, vectors: self.vectors, x87: self.x87 }
             });
             self.cold.push(Cold::Slow { label, site, resume });
         }
@@ -240,6 +248,7 @@ impl<'a> Emitter<'a> {
         } else {
             self.asm.call_to(self.thunks.slow);
             self.vectors = false;
+            self.x87 = false;
         }
         !ends
     }
@@ -278,8 +287,11 @@ impl<'a> Emitter<'a> {
                     None => self.asm.jmp_to(self.thunks.slow_end),
                     Some(resume) => {
                         self.asm.call_to(self.thunks.slow);
+                        // What allowed it before does so still.
+                        if resume.x87 {
+                            self.load_x87(None);
+                        }
                         if resume.vectors {
-                            // What allowed it before does so still.
                             self.asm.call_to(self.thunks.load_vectors);
                         }
                         self.restore_as(resume.flags);
@@ -304,6 +316,18 @@ impl<'a> Emitter<'a> {
                 self.asm.call_to(self.thunks.load_vectors);
                 self.asm.alu_imm(Alu::Cmp, Width::D, Rm::R(host::RCX), 0);
                 self.asm.jcc(5, resume);
+                self.counted(Alu::Add, Rm::M(Mem::at(host::RSP, field::BUDGET)), number);
+                self.leave_starved(rip);
+            }
+            Cold::X87 { label, resume, number, rip, vectors } => {
+                self.asm.bind(label);
+                let refused = self.asm.label();
+                self.load_x87(Some(refused));
+                if vectors {
+                    self.asm.call_to(self.thunks.load_vectors);
+                }
+                self.asm.jmp(resume);
+                self.asm.bind(refused);
                 self.counted(Alu::Add, Rm::M(Mem::at(host::RSP, field::BUDGET)), number);
                 self.leave_starved(rip);
             }
@@ -422,6 +446,36 @@ impl<'a> Emitter<'a> {
         self.asm.bind(resume);
         self.cold.push(Cold::Vectors { label, resume, number: self.number, rip: self.rip });
         self.vectors = true;
+    }
+
+    /// The same for the x87 unit: the guest's state is in the host's from here on.
+    pub fn need_x87(&mut self) {
+        if self.x87 {
+            return;
+        }
+        self.spoil_flags();
+        let (label, resume) = (self.asm.label(), self.asm.label());
+        self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::M(Mem::at(host::RSP, field::X87)), X87_IN_HOST);
+        self.asm.jcc(5, label);
+        self.asm.bind(resume);
+        let (number, rip, vectors) = (self.number, self.rip, self.vectors);
+        self.cold.push(Cold::X87 { label, resume, number, rip, vectors });
+        self.x87 = true;
+    }
+
+    /// Loads the x87 unit, or goes to `refused`. Vector registers go back to where they were.
+    fn load_x87(&mut self, refused: Option<Label>) {
+        self.asm.mov_imm(host::RCX, u64::from(LOAD_X87));
+        self.asm.call_to(self.thunks.slow);
+        let state = Rm::M(Mem::at(host::RSP, field::X87));
+        if let Some(refused) = refused {
+            self.asm.alu_imm(Alu::Cmp, Width::Q, state, X87_IN_IMAGE);
+            self.asm.jcc(5, refused);
+        }
+        self.asm.load(Width::Q, host::RCX, Rm::M(Mem::at(host::RSP, field::X87_IMAGE)));
+        // FRSTOR
+        self.asm.op(None, false, (false, false), &[0xDD], 4, Rm::M(Mem::at(host::RCX, 0)));
+        self.asm.store_imm(Width::Q, state, X87_IN_HOST);
     }
 
     // Flags.
@@ -655,8 +709,17 @@ fn same_page(a: u64, b: u64) -> bool {
 }
 
 fn emit(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
-    const FAMILIES: [fn(&mut Emitter<'_>, &Instruction) -> Emitted; 8] =
-        [alu::emit, mov::emit, control::emit, stack::emit, sse::emit, shift::emit, muldiv::emit, idle::emit];
+    const FAMILIES: [fn(&mut Emitter<'_>, &Instruction) -> Emitted; 9] = [
+        alu::emit,
+        mov::emit,
+        control::emit,
+        stack::emit,
+        sse::emit,
+        x87::emit,
+        shift::emit,
+        muldiv::emit,
+        idle::emit,
+    ];
     if e.insn.has(insn::insn_flags::LOCK) {
         return Emitted::No;
     }

@@ -105,6 +105,14 @@ impl X87 {
     }
 }
 
+impl Vcpu {
+    /// Whether x87 instructions can raise nothing: they are enabled, no exception is pending,
+    /// and all are masked.
+    pub fn x87_runs_quietly(&self) -> bool {
+        available(self).is_ok() && self.x87.status & ES == 0 && self.x87.control & EXCEPTIONS == EXCEPTIONS
+    }
+}
+
 /// #NM if the unit is not available.
 ///
 /// # Errors
