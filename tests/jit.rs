@@ -114,7 +114,7 @@ fn guests_in_lock_step(seed: u64) {
     let guest = Guest::new(&mut rng);
     let (mut a, mut b) = (guest.machine(), guest.machine());
     let hot = 1 + rng.below(3) as u16;
-    let mut on = |machine: &mut Machine, accel| {
+    let on = |machine: &mut Machine, accel| {
         machine.set_accel(accel).expect("a translator");
         machine.translate_after(hot);
     };

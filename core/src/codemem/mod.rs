@@ -46,7 +46,8 @@ pub const JUMP: u32 = 2;
 pub fn supported() -> bool {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     {
-        std::arch::is_x86_feature_detected!("bmi2")
+        vendor_is_the_guests()
+            && std::arch::is_x86_feature_detected!("bmi2")
             && std::arch::is_x86_feature_detected!("sse4.2")
             && has_lahf()
     }
@@ -56,18 +57,13 @@ pub fn supported() -> bool {
     }
 }
 
-/// Whether the host's x87 unit does to the bit what the guest's does: undefined condition codes
-/// differ between vendors, and the guest has AMD's.
-pub fn x87_is_the_guests() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let vendor = std::arch::x86_64::__cpuid(0);
-        [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD"
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        false
-    }
+/// Flags of shifts, rotates and multiplications that the architecture leaves undefined, and
+/// condition codes of the x87, differ between vendors: generated code leaves them to the host's
+/// unit, and the guest has AMD's.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn vendor_is_the_guests() -> bool {
+    let vendor = std::arch::x86_64::__cpuid(0);
+    [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD"
 }
 
 /// CPUID 8000_0001h ECX bit 0: LAHF and SAHF in 64-bit mode.

@@ -63,7 +63,9 @@ pub struct ExitPoint {
 #[derive(Debug, thiserror::Error)]
 pub enum JitUnavailable {
     /// Another kind of host.
-    #[error("this host is no x86-64 Linux machine with BMI2, SSE4.2 and LAHF")]
+    #[error(
+        "the translator needs x86-64 Linux on an AMD processor with BMI2, SSE4.2 and LAHF, which this host is not; --accel interp gives the same results"
+    )]
     Host,
     /// No executable memory.
     #[error("the host gives no executable memory")]

@@ -2,7 +2,7 @@
 
 use super::asm::{Alu, Asm, Mem, Rm, Width, host};
 use super::regs::{pinned, slot_at};
-use crate::codemem::{CONTINUE, JUMP, X87_IN_HOST, X87_IN_IMAGE, field, x87_is_the_guests};
+use crate::codemem::{CONTINUE, JUMP, X87_IN_HOST, X87_IN_IMAGE, field};
 use crate::softfloat::ieee::mxcsr;
 
 /// The callee-saved registers of the host's calling convention.
@@ -23,8 +23,6 @@ pub struct Thunks {
     /// Called: the guest's vector registers and MXCSR into the host's. ECX is 0 if that cannot
     /// be: SSE is disabled, or an exception unmasked. RDX and the host's flags are lost.
     pub load_vectors: usize,
-    /// Whether x87 instructions may run on the host's unit.
-    pub x87: bool,
 }
 
 /// The mask bits of MXCSR.
@@ -40,7 +38,7 @@ fn frame(disp: i32) -> Rm {
 /// Builds the thunks at address `origin`.
 pub fn build(origin: usize) -> (Vec<u8>, Thunks) {
     let mut asm = Asm::new(origin);
-    let mut thunks = Thunks { enter: asm.here(), x87: x87_is_the_guests(), ..Thunks::default() };
+    let mut thunks = Thunks { enter: asm.here(), ..Thunks::default() };
     enter(&mut asm);
     thunks.load_vectors = asm.here();
     load_vectors(&mut asm);

@@ -18,11 +18,6 @@ impl<'a> Arguments<'a> {
         self.rest.is_empty()
     }
 
-    /// All that is left; it stays.
-    pub fn rest(&self) -> &'a str {
-        self.rest
-    }
-
     /// The next word, if there is one.
     pub fn word(&mut self) -> Option<&'a str> {
         let end = self.rest.find(char::is_whitespace).unwrap_or(self.rest.len());

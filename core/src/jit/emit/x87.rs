@@ -41,9 +41,6 @@ fn kind(i: &Instruction) -> Option<Kind> {
 
 /// The family.
 pub fn emit(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
-    if !e.thunks.x87 {
-        return Emitted::No;
-    }
     match i.mnemonic() {
         Mnemonic::Fnstsw if i.op_count() == 1 && e.insn.r[0] == 0 => return store_status(e),
         // Nothing is pending.
