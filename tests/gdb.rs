@@ -71,7 +71,9 @@ fn a_wrong_value_in_the_kernel_leads_back_to_its_writer() {
         .stdin(Stdio::null())
         .output()
         .expect("gdb");
-    let text = String::from_utf8_lossy(&output.stdout);
+    // What the monitor says comes on the other stream.
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
     let value = between(&text, "$1 = ", "\n");
     assert!(text.contains("#0  0xffffffff") && text.contains("in securityfs_create_dir ()"), "{text}");
     assert_eq!(between(&text, "Old value = ", "\n"), value, "{text}");
