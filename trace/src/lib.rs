@@ -1,8 +1,8 @@
 //! Watch a run without changing it: named trace events, which of them are on, and where they go.
 //!
-//! Nothing here touches the machine; whoever drives it reports what crossed the door.
+//! Nothing here touches the machine: whoever drives it sets the probes that the registry asks
+//! for, and hands over what they saw.
 
 pub mod event;
 pub mod filter;
-pub mod probe;
 pub mod sink;

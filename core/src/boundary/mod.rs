@@ -8,7 +8,10 @@
 mod probe;
 mod stop_point;
 
-pub use probe::{ProbeEvent, ProbeKind, ProbeRecord, Probes};
+pub use probe::{
+    Chip, InboundClass, IoAccess, MemoryAccess, Mode, Origin, ProbeEvent, ProbeFilter, ProbeKind, ProbeLog,
+    ProbeRecord, ProbeRule, ProbeSettings,
+};
 pub use stop_point::{
     HitCause, OnHit, Space, StopCondition, StopHit, StopHits, StopPoint, StopPoints, Watch, WatchKind,
 };

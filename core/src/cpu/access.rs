@@ -9,6 +9,7 @@ use super::flags;
 use super::insn::{Insn, insn_flags};
 use super::state::{CodeSize, Vcpu, attr, seg};
 use super::stops::{DataAccess, Watched};
+use crate::boundary::{IoAccess, ProbeEvent, ProbeKind};
 use crate::mem::{Access, AccessKind, Memory, MmuIndex, TableUse, Translation, walk};
 use crate::types::{Exception, Gpa, PAGE_OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, Scalar};
 
@@ -250,7 +251,9 @@ impl Vcpu {
                     && index != MmuIndex::UserAligned
                 {
                     let fast = env.mem.fast_write_allowed(offset);
-                    let watched = self.stops.watched(va, t.frame);
+                    let (stops, probes) = (self.stops.watched(va, t.frame), self.probes.watched(va, t.frame));
+                    let watched =
+                        Watched { reads: stops.reads || probes.reads, writes: stops.writes || probes.writes };
                     let readable = t.readable && !watched.reads;
                     // What may be written is read so, too: see `load_for_write`.
                     let writable = t.writable && watched == Watched::default();
@@ -318,18 +321,24 @@ impl Vcpu {
         self.note_data_access(va, T::SIZE, kind);
         let in_page = (PAGE_SIZE - (va & PAGE_OFFSET_MASK)) as usize;
         if in_page >= T::SIZE {
-            self.note_stop(env, DataAccess { va, size: T::SIZE, write: false, gpa, second: None });
-            return Ok(self.read_gpa(env, gpa));
+            let access = DataAccess { va, size: T::SIZE, write: false, gpa, second: None };
+            self.note_stop(env, access);
+            let value: T = self.read_gpa(env, gpa);
+            self.note_access(env, access, value.to_u128());
+            return Ok(value);
         }
         let second = self.further(va, in_page as u64);
         let gpa2 = self.translate(env, second, kind, index)?;
-        self.note_stop(env, DataAccess { va, size: T::SIZE, write: false, gpa, second: Some(gpa2) });
+        let access = DataAccess { va, size: T::SIZE, write: false, gpa, second: Some(gpa2) };
+        self.note_stop(env, access);
         let mut bytes = [0u8; 16];
         for (k, b) in bytes[..T::SIZE].iter_mut().enumerate() {
             let at = if k < in_page { Gpa(gpa.0 + k as u64) } else { Gpa(gpa2.0 + (k - in_page) as u64) };
             *b = self.read_gpa(env, at);
         }
-        Ok(T::from_le_slice(&bytes))
+        let value = T::from_le_slice(&bytes);
+        self.note_access(env, access, value.to_u128());
+        Ok(value)
     }
 
     #[cold]
@@ -349,14 +358,18 @@ impl Vcpu {
         let in_page = (PAGE_SIZE - (va & PAGE_OFFSET_MASK)) as usize;
         if in_page >= T::SIZE {
             self.note_data_access(va, T::SIZE, AccessKind::Write);
-            self.note_stop(env, DataAccess { va, size: T::SIZE, write: true, gpa, second: None });
+            let access = DataAccess { va, size: T::SIZE, write: true, gpa, second: None };
+            self.note_stop(env, access);
+            self.note_access(env, access, v.to_u128());
             self.write_gpa(env, gpa, v);
             return Ok(());
         }
         let second = self.further(va, in_page as u64);
         let gpa2 = self.translate(env, second, AccessKind::Write, index)?;
         self.note_data_access(va, T::SIZE, AccessKind::Write);
-        self.note_stop(env, DataAccess { va, size: T::SIZE, write: true, gpa, second: Some(gpa2) });
+        let access = DataAccess { va, size: T::SIZE, write: true, gpa, second: Some(gpa2) };
+        self.note_stop(env, access);
+        self.note_access(env, access, v.to_u128());
         let mut bytes = [0u8; 16];
         v.to_le_slice(&mut bytes);
         for (k, b) in bytes[..T::SIZE].iter().enumerate() {
@@ -388,13 +401,27 @@ impl Vcpu {
             return v;
         }
         self.leave_block();
-        let now = env.clock.now_ns();
         if T::SIZE <= 8 {
-            return T::from_u128(env.io.mmio_read(self.id, now, gpa, T::SIZE as u8).into());
+            return T::from_u128(self.read_mmio(env, gpa, T::SIZE as u8).into());
         }
-        let low = env.io.mmio_read(self.id, now, gpa, 8);
-        let high = env.io.mmio_read(self.id, now, Gpa(gpa.0 + 8), 8);
+        let low = self.read_mmio(env, gpa, 8);
+        let high = self.read_mmio(env, Gpa(gpa.0 + 8), 8);
         T::from_u128(u128::from(low) | u128::from(high) << 64)
+    }
+
+    fn read_mmio(&self, env: &mut Env<'_>, gpa: Gpa, size: u8) -> u64 {
+        self.stamp_chips(env);
+        let value = env.io.mmio_read(self.id, env.clock.now_ns(), gpa, size);
+        let access = IoAccess { address: gpa.0, size, value };
+        self.note(env, ProbeKind::MmioRead, || ProbeEvent::MmioRead(access));
+        value
+    }
+
+    fn write_mmio(&self, env: &mut Env<'_>, gpa: Gpa, size: u8, value: u64) {
+        let access = IoAccess { address: gpa.0, size, value };
+        self.note(env, ProbeKind::MmioWrite, || ProbeEvent::MmioWrite(access));
+        self.stamp_chips(env);
+        env.io.mmio_write(self.id, env.clock.now_ns(), gpa, size, value);
     }
 
     /// A write to RAM within one page; code and translations derived from it are dropped.
@@ -415,13 +442,12 @@ impl Vcpu {
             return;
         }
         self.leave_block();
-        let now = env.clock.now_ns();
         let v = v.to_u128();
         if T::SIZE <= 8 {
-            env.io.mmio_write(self.id, now, gpa, T::SIZE as u8, v as u64);
+            self.write_mmio(env, gpa, T::SIZE as u8, v as u64);
         } else {
-            env.io.mmio_write(self.id, now, gpa, 8, v as u64);
-            env.io.mmio_write(self.id, now, Gpa(gpa.0 + 8), 8, (v >> 64) as u64);
+            self.write_mmio(env, gpa, 8, v as u64);
+            self.write_mmio(env, Gpa(gpa.0 + 8), 8, (v >> 64) as u64);
         }
     }
 

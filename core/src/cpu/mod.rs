@@ -8,6 +8,7 @@ pub mod exec;
 pub mod flags;
 pub mod insn;
 pub mod model;
+pub mod probes;
 pub mod state;
 pub mod step;
 pub mod stops;

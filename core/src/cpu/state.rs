@@ -2,8 +2,8 @@
 
 use super::flags::{self, Flags};
 use super::insn::{RIP, ZERO};
+use super::probes::Probes;
 use super::stops::Stops;
-use crate::boundary::Probes;
 use crate::mem::{MmuIndex, PagingRegs, SoftTlb};
 use crate::softfloat::F80;
 use crate::types::VcpuId;

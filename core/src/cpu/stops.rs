@@ -43,6 +43,8 @@ pub struct Stops {
     /// Bit n: a breakpoint lies in a page with number n modulo 64.
     pages: u64,
     every: Option<u32>,
+    /// Probes want to see each instruction.
+    noted: bool,
     from: Icount,
     watches: Vec<(Watch, u32)>,
     exceptions: Vec<(Option<u8>, u32)>,
@@ -79,13 +81,25 @@ impl Stops {
     /// Whether instructions must be looked at before they execute.
     #[inline(always)]
     pub fn armed(&self) -> bool {
-        self.pages != 0 || self.every.is_some()
+        self.pages != 0 || self.every.is_some() || self.noted
+    }
+
+    /// Says whether probes want to see each instruction.
+    pub fn note_steps(&mut self, on: bool) {
+        self.noted = on;
+    }
+
+    /// Whether each instruction is seen by probes.
+    #[inline]
+    pub fn notes_steps(&self) -> bool {
+        self.noted
     }
 
     /// Whether the instruction at `address` must be looked at before it executes.
     #[inline]
     pub fn looks_at(&self, address: u64) -> bool {
         self.every.is_some()
+            || self.noted
             || (self.pages & page_bit(address) != 0 && self.breakpoint_within(address, address))
     }
 
@@ -122,7 +136,7 @@ impl Stops {
     /// Notes the breakpoints at `address`, where the instruction after `icount` others is next.
     /// True if the run stops before it.
     pub fn at_instruction(&mut self, address: u64, icount: Icount) -> bool {
-        if icount < self.from {
+        if icount < self.from || (self.pages == 0 && self.every.is_none()) {
             return false;
         }
         let first = self.breakpoints.partition_point(|&(at, _)| at < address);

@@ -13,8 +13,8 @@ use super::state_hash::{MemoryHash, StateHash, hash_of};
 use super::virtual_time::{LAST_NS, SLICE_ICOUNT};
 use super::{MAX_RAM_BYTES, MachineError, boot};
 use crate::boundary::{
-    Images, Inbound, MachineConfig, Outbound, Position, ProbeKind, ProbeRecord, ResetCause, StopHits,
-    StopPoints,
+    Images, Inbound, MachineConfig, Outbound, Position, ProbeEvent, ProbeRecord, ProbeSettings, ResetCause,
+    StopHits, StopPoints,
 };
 use crate::cpu::decode_cache::DecodeCache;
 use crate::cpu::state::Shadow;
@@ -132,6 +132,8 @@ pub struct Machine {
     schedule_before: Schedule,
     /// A stop point was hit in the last slice.
     stop_point: bool,
+    /// The probes that are on.
+    probes: ProbeSettings,
 }
 
 impl Machine {
@@ -164,6 +166,7 @@ impl Machine {
             schedule_before: Schedule::new(u64::from(config.quantum_icount)),
             begun: None,
             stop_point: false,
+            probes: ProbeSettings::default(),
             memory_hash: MemoryHash::new(mem.bytes()),
             outbound: Vec::new(),
             triple_fault: false,
@@ -283,22 +286,34 @@ impl Machine {
         self.board.cr8(vcpu)
     }
 
-    /// Switches a probe on or off, on one vCPU or on all.
-    pub fn set_probe(&mut self, kind: ProbeKind, vcpu: Option<VcpuId>, on: bool) {
-        for cpu in self.vcpus.iter_mut().filter(|cpu| vcpu.is_none_or(|id| id == cpu.id)) {
-            cpu.probes.set(kind, on);
+    /// Switches all probes: those that `settings` does not name are off.
+    pub fn set_probes(&mut self, settings: &ProbeSettings) {
+        if self.probes == *settings {
+            return;
         }
+        self.probes = settings.clone();
+        self.board.probes.set(settings);
+        self.vcpus.iter_mut().for_each(|cpu| cpu.set_probes(settings));
     }
 
-    /// What the probes of all vCPUs saw since the last call, in the order of the run.
+    /// What the probes saw since the last call, in the order of the run.
     pub fn take_probe_records(&mut self) -> Vec<ProbeRecord> {
-        let mut records: Vec<_> = self.vcpus.iter_mut().flat_map(|cpu| cpu.probes.take()).collect();
-        records.sort_by_key(|r| r.position);
-        records
+        self.board.probes.take()
+    }
+
+    /// Tells the chips where they are, outside of instructions.
+    fn stamp_probes(&mut self) {
+        if self.board.probes.is_on() {
+            let here = self.position();
+            self.board.probes.stamp(here, None);
+        }
     }
 
     /// Applies an inbound event here and now.
     pub fn apply(&mut self, event: &Inbound) {
+        self.stamp_probes();
+        let (class, size) = event.class_and_size();
+        self.board.probes.push(ProbeEvent::Inbound { class, size: size as u32 });
         self.board.apply(event, self.clock.now_ns());
     }
 
@@ -333,6 +348,7 @@ impl Machine {
             if let Some(reason) = self.take_request(limit) {
                 return Prepared::Stop(reason);
             }
+            self.stamp_probes();
             self.board.run_dma(&mut self.mem);
             let now = self.clock.now_ns();
             if self.board.next_deadline().is_some_and(|d| d <= now) {
@@ -415,9 +431,11 @@ impl Machine {
             let cpu = &mut self.vcpus[id];
             if signals.init {
                 system::init(cpu);
+                cpu.forget_steps();
             }
             if let Some(vector) = signals.sipi {
                 system::startup(cpu, vector);
+                cpu.forget_steps();
             }
             cpu.nmi_pending |= signals.nmi;
         }
@@ -481,16 +499,24 @@ impl Machine {
                 limit.stop_on_reset.then_some(StopReason::Reset(cause))
             }
             MachineRequest::PowerOff => {
+                self.note(ProbeEvent::PowerOff);
                 self.collect_outbound(Outbound::PowerOff);
                 self.off = Some(StopReason::PowerOff);
                 self.off
             }
             MachineRequest::DebugExit(code) => {
+                self.note(ProbeEvent::DebugExit { code });
                 self.collect_outbound(Outbound::DebugExit(code));
                 self.off = Some(StopReason::DebugExit(code));
                 self.off
             }
         }
+    }
+
+    /// Something that is of no vCPU.
+    fn note(&mut self, event: ProbeEvent) {
+        self.stamp_probes();
+        self.board.probes.push(event);
     }
 
     fn collect_outbound(&mut self, last: Outbound) {
@@ -500,6 +526,7 @@ impl Machine {
 
     /// Back to power-on, images loaded again; the clock goes on.
     fn reset(&mut self, cause: ResetCause) {
+        self.note(ProbeEvent::Reset { cause });
         self.collect_outbound(Outbound::Reset(cause));
         let now = self.clock.now_ns();
         self.mem.clear();
@@ -507,6 +534,7 @@ impl Machine {
         for (id, cpu) in self.vcpus.iter_mut().enumerate() {
             cpu.load_state(new_vcpu(id, count).state);
             cpu.msrs.tsc_offset = now.wrapping_neg();
+            cpu.forget_steps();
         }
         self.board.reset(now);
         self.schedule = Schedule::new(u64::from(self.config.quantum_icount));
@@ -519,6 +547,7 @@ impl Machine {
     pub fn set_stop_points(&mut self, points: &StopPoints) {
         for cpu in &mut self.vcpus {
             cpu.stops = Stops::new(points, cpu.id);
+            cpu.stops.note_steps(cpu.probes.steps());
             // Pages that are watched now must leave the TLB, others may come in again.
             cpu.flush_tlb();
         }
@@ -530,6 +559,8 @@ impl Machine {
         self.begun = None;
         self.stop_point = false;
         self.take_stop_hits();
+        self.board.probes.forget();
+        self.vcpus.iter_mut().for_each(Vcpu::forget_steps);
     }
 
     /// Lets no breakpoint stop the run before the instruction that is next, whichever it is.
@@ -596,8 +627,10 @@ impl Slice<'_> {
             Some(begun) => Some(begun),
             None => {
                 self.cpu.stops.in_delivery = true;
+                self.stamp_probes();
                 let begun = self.deliver();
                 self.cpu.stops.in_delivery = false;
+                self.board.probes.deliveries_end();
                 begun?
             }
         };
@@ -608,6 +641,14 @@ impl Slice<'_> {
             self.with_runner(|runner| runner.run())?;
         }
         Ok(begun)
+    }
+
+    /// Tells the chips where they are, and for whom they do what they do.
+    fn stamp_probes(&mut self) {
+        if self.board.probes.is_on() {
+            let here = Position { icount: self.clock.icount, now_ns: self.clock.now_ns() };
+            self.board.probes.stamp(here, Some(self.cpu.origin()));
+        }
     }
 
     /// Interrupts and debug traps. None: there were none.

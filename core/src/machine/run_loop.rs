@@ -1,6 +1,6 @@
 //! Running one vCPU for a slice: interrupts first, then blocks of decoded instructions.
 
-use crate::boundary::{Position, ProbeEvent};
+use crate::boundary::{ProbeEvent, ProbeKind};
 use crate::cpu::breakpoint::DR6_BS;
 use crate::cpu::decode_cache::{Block, DecodeCache, Found};
 use crate::cpu::flags;
@@ -135,7 +135,13 @@ impl Runner<'_, '_> {
     #[cold]
     fn breakpoint_here(&mut self) -> bool {
         let address = self.instruction_address();
-        self.cpu.stops.at_instruction(address, self.env.clock.icount)
+        if self.cpu.stops.at_instruction(address, self.env.clock.icount) {
+            return true;
+        }
+        if self.cpu.stops.notes_steps() {
+            self.cpu.note_step(self.env, address);
+        }
+        false
     }
 
     /// The linear address of RIP, or RIP itself if the fetch will fault on the segment's limit.
@@ -163,7 +169,11 @@ impl Runner<'_, '_> {
             // The limit holds for the iterations of a REP string, too.
             let limit = std::mem::replace(&mut clock.limit, clock.icount + 1);
             let result = match found {
-                Some(block) => self.run_instructions(block, 1),
+                Some(block) => {
+                    let flow = self.code.insn(block.start as usize).code.flow_control();
+                    self.cpu.probes.block_next = flow != FlowControl::Next;
+                    self.run_instructions(block, 1)
+                }
                 None => self.careful_step(),
             };
             self.env.clock.limit = limit;
@@ -268,6 +278,17 @@ impl Runner<'_, '_> {
 
     /// One instruction with everything checked: its fetch, breakpoints, TF.
     pub(super) fn careful_step(&mut self) -> Result<(), TripleFault> {
+        if !self.cpu.stops.notes_steps() {
+            return self.careful_instruction();
+        }
+        // Each iteration of a REP string is seen.
+        let limit = std::mem::replace(&mut self.env.clock.limit, self.env.clock.icount + 1);
+        let result = self.careful_instruction();
+        self.env.clock.limit = limit;
+        result
+    }
+
+    fn careful_instruction(&mut self) -> Result<(), TripleFault> {
         let hits = self.cpu.instruction_breakpoints();
         if hits != 0 {
             self.cpu.dr[6] |= hits;
@@ -303,6 +324,7 @@ impl Runner<'_, '_> {
     /// RF and traps behind an instruction.
     fn after_careful_step(&mut self, insn: &Insn, observed: &Observed) {
         let flow = insn.code.flow_control();
+        self.cpu.probes.block_next = flow != FlowControl::Next;
         let rip = self.cpu.rip();
         // The instruction goes on, so its breakpoint shall not hit again (SDM vol. 3, 17.3.1.1).
         // While nobody looks, iterations are not separate steps, and RF stays clear.
@@ -330,11 +352,14 @@ impl Runner<'_, '_> {
 
     pub(super) fn raise(&mut self, e: Exception) -> Result<(), TripleFault> {
         self.cpu.stops.forget_faulted(self.env.clock.icount);
-        self.probe(ProbeEvent::Exception {
+        self.cpu.forget_accesses(self.env);
+        self.cpu.probes.block_next = true;
+        let cpu = &*self.cpu;
+        cpu.note(self.env, ProbeKind::Exception, || ProbeEvent::Exception {
             vector: e.vector,
             error_code: e.error_code,
-            rip: self.cpu.rip(),
-            address: if e.vector == vector::PF { self.cpu.fault_address } else { 0 },
+            rip: cpu.rip(),
+            address: if e.vector == vector::PF { cpu.fault_address } else { 0 },
         });
         match system::raise(self.cpu, self.env, e) {
             Delivery::Done => {
@@ -347,13 +372,6 @@ impl Runner<'_, '_> {
         }
     }
 
-    #[inline]
-    fn probe(&mut self, event: ProbeEvent) {
-        let clock = &*self.env.clock;
-        let position = Position { icount: clock.icount, now_ns: clock.now_ns() };
-        self.cpu.probes.record(position, self.cpu.id, event);
-    }
-
     /// Delivers a debug trap that the last instruction left.
     ///
     /// # Errors
@@ -364,6 +382,14 @@ impl Runner<'_, '_> {
         }
         let causes = std::mem::take(&mut self.cpu.state.pending_debug);
         self.cpu.dr[6] |= causes;
+        self.cpu.probes.block_next = true;
+        let rip = self.cpu.rip();
+        self.cpu.note(self.env, ProbeKind::Exception, || ProbeEvent::Exception {
+            vector: vector::DB,
+            error_code: None,
+            rip,
+            address: 0,
+        });
         match system::raise(self.cpu, self.env, Exception::DB) {
             Delivery::Done => Ok(()),
             Delivery::TripleFault => Err(TripleFault),
@@ -375,7 +401,9 @@ impl Runner<'_, '_> {
     /// # Errors
     /// [`TripleFault`].
     pub fn deliver_nmi(&mut self) -> Result<(), TripleFault> {
-        self.probe(ProbeEvent::Nmi { rip: self.cpu.rip() });
+        let rip = self.cpu.rip();
+        self.cpu.note(self.env, ProbeKind::Nmi, || ProbeEvent::Nmi { rip });
+        self.cpu.probes.block_next = true;
         self.cpu.activity = Activity::Running;
         match system::nmi(self.cpu, self.env) {
             Delivery::Done => {
@@ -391,7 +419,9 @@ impl Runner<'_, '_> {
     /// # Errors
     /// [`TripleFault`].
     pub fn deliver_interrupt(&mut self, vector: u8) -> Result<(), TripleFault> {
-        self.probe(ProbeEvent::Interrupt { vector, rip: self.cpu.rip() });
+        let rip = self.cpu.rip();
+        self.cpu.note(self.env, ProbeKind::Interrupt, || ProbeEvent::Interrupt { vector, rip });
+        self.cpu.probes.block_next = true;
         self.cpu.activity = Activity::Running;
         match system::interrupt(self.cpu, self.env, vector) {
             Delivery::Done => {

@@ -1,5 +1,6 @@
 //! What the CPU sees of everything that is not RAM.
 
+use crate::boundary::ProbeLog;
 use crate::types::{Gpa, VcpuId, VirtualNs};
 
 /// The devices as a vCPU reaches them: port I/O, MMIO, and its local APIC.
@@ -25,6 +26,10 @@ pub trait IoBus {
     fn cr8(&self, vcpu: VcpuId) -> u64;
     /// MOV to CR8; `value` is below 16.
     fn set_cr8(&mut self, vcpu: VcpuId, now: VirtualNs, value: u64);
+    /// Where what probes see goes, if anywhere.
+    fn probe_log(&mut self) -> Option<&mut ProbeLog> {
+        None
+    }
 }
 
 /// A bus on which nobody answers: for a vCPU without a board.

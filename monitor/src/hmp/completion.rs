@@ -4,7 +4,7 @@
 use super::commands::{ALL, INFO};
 use super::{absent, registers};
 use crate::keys;
-use dejavm_trace::event::DESCRIPTIONS;
+use dejavm_trace::event;
 
 /// All lines that the line could become; empty if nothing fits.
 pub(super) fn candidates(line: &str) -> Vec<String> {
@@ -24,7 +24,7 @@ pub(super) fn candidates(line: &str) -> Vec<String> {
         }
         "help" | "?" => names(ALL, absent::COMMANDS),
         "sendkey" => keys::names(last),
-        "trace-event" => DESCRIPTIONS.iter().map(|event| event.name.to_owned()).collect(),
+        "trace-event" => event::all().iter().map(|event| event.name.clone()).collect(),
         "memsave" | "pmemsave" | "dump-guest-memory" | "go_live" => files(last),
         _ => Vec::new(),
     };

@@ -7,7 +7,7 @@ use crate::control::fake::Fake;
 use crate::control::{Arrival, Mode};
 use crate::services::{Identity, LogControl};
 use dejavm_trace::event::Registry;
-use dejavm_trace::sink::TextSink;
+use dejavm_trace::sink::{Format, Writer};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ impl LogControl for NoLog {
 }
 
 pub(crate) fn services() -> Rc<Services> {
-    let trace = Arc::new(Registry::new(Box::new(TextSink::new(std::io::sink()))));
+    let trace = Arc::new(Registry::new(Writer::new(Format::Text, Box::new(std::io::sink()))));
     let uuid = std::array::from_fn(|n| n as u8 * 0x11);
     Rc::new(Services::new(trace, Box::new(NoLog), Identity { name: Some("box".into()), uuid }))
 }

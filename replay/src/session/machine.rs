@@ -2,7 +2,7 @@
 
 use crate::checkpoint::SaveMachine;
 use crate::journal::{CpuModel, StateDigest};
-use dejavm_core::boundary::{Inbound, Outbound, Position, StopHits, StopPoints};
+use dejavm_core::boundary::{Inbound, Outbound, Position, ProbeRecord, ProbeSettings, StopHits, StopPoints};
 use dejavm_core::cpu::model;
 use dejavm_core::machine::state_hash::StateHash;
 use dejavm_core::machine::{Machine, RunLimit, StopReason};
@@ -33,6 +33,12 @@ pub trait RunMachine: SaveMachine {
     fn set_stop_points(&mut self, points: &StopPoints);
     /// What they saw since the last call.
     fn take_stop_hits(&mut self) -> StopHits;
+    /// Switches all probes: those that `settings` does not name are off.
+    fn set_probes(&mut self, _settings: &ProbeSettings) {}
+    /// What they saw since the last call.
+    fn take_probe_records(&mut self) -> Vec<ProbeRecord> {
+        Vec::new()
+    }
 }
 
 /// On the calling thread.
@@ -67,6 +73,14 @@ impl RunMachine for Machine {
 
     fn take_stop_hits(&mut self) -> StopHits {
         Machine::take_stop_hits(self)
+    }
+
+    fn set_probes(&mut self, settings: &ProbeSettings) {
+        Machine::set_probes(self, settings);
+    }
+
+    fn take_probe_records(&mut self) -> Vec<ProbeRecord> {
+        Machine::take_probe_records(self)
     }
 }
 
@@ -110,6 +124,14 @@ impl RunMachine for Engine {
 
     fn take_stop_hits(&mut self) -> StopHits {
         self.machine().take_stop_hits()
+    }
+
+    fn set_probes(&mut self, settings: &ProbeSettings) {
+        self.machine().set_probes(settings);
+    }
+
+    fn take_probe_records(&mut self) -> Vec<ProbeRecord> {
+        self.machine().take_probe_records()
     }
 }
 

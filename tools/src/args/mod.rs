@@ -12,6 +12,7 @@ mod ring;
 mod rtc;
 mod serial;
 mod size;
+mod trace;
 
 pub use checkpoints::{CheckpointArgs, CheckpointBudget};
 pub use dump::DumpArgs;
@@ -23,6 +24,7 @@ pub use ring::RingSpec;
 pub use rtc::RtcBase;
 pub use serial::SerialSpec;
 pub use size::MemorySize;
+pub use trace::TraceArgs;
 
 use crate::console::crash;
 use clap::{Args, Parser, Subcommand};
@@ -151,6 +153,9 @@ before it, and the registers, device registers and pages of memory that differ. 
 from the beginning (as memory does where seeds differ) are left out, and named. The exit status is
 0 if all is equal, 3 if not.")]
     Diff(DiffArgs),
+    /// Write the trace events of a recorded run, or of a stretch of it.
+    #[command(after_help = trace::help())]
+    Trace(TraceArgs),
     /// Record a guest with a planted race, replay the run that fails, find the moment.
     Demo(DemoArgs),
 }

@@ -2,7 +2,6 @@
 
 use super::verify::{journal_failure, reader};
 use crate::args::EventsArgs;
-use crate::console::class_and_size;
 use crate::error::Failure;
 use crate::exit::Exit;
 use dejavm_core::boundary::{Inbound, Position};
@@ -27,7 +26,7 @@ pub fn execute(args: &EventsArgs) -> Result<Exit, Failure> {
 
 /// Icount, virtual time in seconds, class, contents.
 pub fn line(at: Position, event: &Inbound) -> String {
-    let (class, _) = class_and_size(event);
+    let class = event.class_and_size().0.name();
     let seconds = at.now_ns / 1_000_000_000;
     let ns = at.now_ns % 1_000_000_000;
     let contents = match event {

@@ -2,7 +2,6 @@
 
 use super::verify::{journal_failure, reader};
 use crate::args::InfoArgs;
-use crate::console::class_and_size;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::print;
@@ -104,7 +103,8 @@ fn collect(path: &Path) -> Result<Info, Failure> {
     for chunk in &chunks {
         let chunk = reader.read_events(chunk).map_err(|e| journal_failure(path, &e))?;
         for (_, event) in &chunk.events {
-            let (class, size) = class_and_size(event);
+            let (class, size) = event.class_and_size();
+            let class = class.name();
             let entry = events.entry(class).or_default();
             entry.count += 1;
             entry.payload_bytes += size;

@@ -13,6 +13,7 @@ mod record;
 mod replay;
 mod run;
 mod setup;
+mod trace;
 mod trim;
 mod verify;
 
@@ -60,6 +61,7 @@ fn execute(command: Command) -> Result<Exit, Failure> {
         Command::Trim(args) => trim::execute(&args),
         Command::Bisect(args) => bisect::execute(&args),
         Command::Diff(args) => diff::execute(&args),
+        Command::Trace(args) => trace::execute(&args),
         Command::Demo(args) => demo::execute(&args),
     }
 }

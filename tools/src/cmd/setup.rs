@@ -13,10 +13,12 @@ use dejavm_core::machine::Machine;
 use dejavm_monitor::services::{Chardev, Services};
 use dejavm_replay::journal::EndReason;
 use dejavm_trace::event::Registry;
-use dejavm_trace::sink::{Sink, TextSink};
+use dejavm_trace::filter::{EventSpec, SpecError, read_list};
+use dejavm_trace::sink::{Format, Writer};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What a user sits before. The terminal is raw for as long as this lives.
@@ -114,20 +116,42 @@ impl Desk {
 }
 
 fn trace(observe: &ObserveArgs) -> Result<Arc<Registry>, Failure> {
-    let sink: Box<dyn Sink> = match &observe.trace_file {
+    let output: Box<dyn Write + Send> = match &observe.trace_file {
         Some(path) => {
             let file = File::create(path).map_err(|e| Failure::file("create", path, &e))?;
-            Box::new(TextSink::new(BufWriter::new(file)))
+            Box::new(BufWriter::new(file))
         }
-        None => Box::new(TextSink::new(std::io::stderr())),
+        None => Box::new(std::io::stderr()),
     };
-    let registry = Registry::new(sink);
-    for pattern in &observe.trace {
-        registry.set(pattern, true).map_err(|e| {
-            Failure::new(e.to_string()).advice("`info trace-events` in the monitor lists them all")
-        })?;
+    let registry = Registry::new(Writer::new(Format::Text, output));
+    for spec in event_specs(&observe.trace)? {
+        registry.apply(&spec).map_err(|e| unknown_event(&e.into()))?;
     }
     Ok(Arc::new(registry))
+}
+
+/// Events as they are given on the command line; `events=FILE` names a file with a list of them.
+///
+/// # Errors
+/// What is wrong with one of them.
+pub fn event_specs(given: &[String]) -> Result<Vec<EventSpec>, Failure> {
+    let mut specs = Vec::new();
+    for text in given {
+        let Some(path) = text.strip_prefix("events=") else {
+            specs.push(text.parse().map_err(|e| unknown_event(&e))?);
+            continue;
+        };
+        let path = Path::new(path);
+        let list = std::fs::read_to_string(path).map_err(|e| Failure::file("read", path, &e))?;
+        for line in read_list(&list) {
+            specs.push(line.parse().map_err(|e| unknown_event(&e))?);
+        }
+    }
+    Ok(specs)
+}
+
+fn unknown_event(error: &SpecError) -> Failure {
+    Failure::new(error.to_string()).advice("`dejavm trace --list` lists all events")
 }
 
 /// The exit status of a live run that ended so; `None`: the user ended it.

@@ -13,7 +13,7 @@ use dejavm_core::machine::{Accel, Machine};
 use dejavm_core::types::Icount;
 use dejavm_replay::checkpoint::side_path;
 use dejavm_replay::journal::{Ending, Header, ImageRecord, ImageRole, JournalError, Reader};
-use dejavm_replay::session::{ReplaySession, SessionError, Verdict};
+use dejavm_replay::session::{ReplaySession, RunMachine, SessionError, Verdict};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -85,7 +85,12 @@ pub fn open_with(journal: &Path, images: &ImageArgs, accel: Accel) -> Result<Fil
 
 /// Lets a session use, and add to, the checkpoints beside its journal. That they cannot be written
 /// makes it slower, no more.
-pub fn use_checkpoints(session: &mut FileReplay, journal: &Path, wanted: CheckpointArgs, accel: Accel) {
+pub fn use_checkpoints<M: RunMachine>(
+    session: &mut ReplaySession<M, File>,
+    journal: &Path,
+    wanted: CheckpointArgs,
+    accel: Accel,
+) {
     session.set_spacing(Some(machine::spacing(accel)));
     let CheckpointBudget::Bytes(budget) = wanted.checkpoints else { return };
     let side_file = side_path(journal);

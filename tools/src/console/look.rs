@@ -1,12 +1,12 @@
 //! Looking at the machine of a run: a place as text, and what the probes saw.
 
+use dejavm_core::boundary::ProbeSettings;
 use dejavm_core::machine::Machine;
 use dejavm_core::types::VcpuId;
 use dejavm_monitor::control::inspect::{cpu_state, read_virtual};
 use dejavm_monitor::disassembly::{MAX_INSN_BYTES, disassemble};
 use dejavm_monitor::hmp::{code_size, instruction_address, registers_text};
 use dejavm_trace::event::Registry;
-use dejavm_trace::probe;
 
 /// Registers of the vCPU whose turn it is, and the next instructions: a place in a run.
 pub fn place_text(machine: &Machine, instructions: usize) -> String {
@@ -45,22 +45,16 @@ pub fn disassembly_text(machine: &Machine, vcpu: VcpuId, mut address: u64, count
 
 /// Switches the machine's probes as the trace events say.
 pub fn set_probes(machine: &mut Machine, trace: &Registry) {
-    for (kind, event) in probe::PROBES {
-        machine.set_probe(kind, None, trace.enabled(event));
-    }
+    machine.set_probes(&trace.settings());
 }
 
 /// Writes what the probes saw.
 pub fn write_probes(machine: &mut Machine, trace: &Registry) {
-    for record in machine.take_probe_records() {
-        probe::emit(trace, &record);
-    }
+    trace.write(&machine.take_probe_records());
 }
 
 /// Switches all probes off and forgets what they saw.
 pub fn clear_probes(machine: &mut Machine) {
-    for (kind, _) in probe::PROBES {
-        machine.set_probe(kind, None, false);
-    }
+    machine.set_probes(&ProbeSettings::default());
     machine.take_probe_records();
 }

@@ -16,14 +16,14 @@ use crate::hostio::{HostEvent, HostEvents};
 use crash::{CrashSign, CrashWatch};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use debugger::Debugger;
-use dejavm_core::boundary::{Inbound, Outbound, Position, ResetCause};
+use dejavm_core::boundary::{Inbound, Outbound, ResetCause};
 use dejavm_monitor::control::RunEvent;
 use dejavm_monitor::gdb::{Reply, Request};
 use dejavm_monitor::hmp::{Hmp, PROMPT};
 use dejavm_monitor::line_editor::LineEditor;
 use dejavm_monitor::mux::{self, Mux, MuxEvent};
 use dejavm_monitor::transport::Incoming;
-use dejavm_trace::event::{EventId, Registry, Value};
+use dejavm_trace::event::Registry;
 use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::Arc;
@@ -70,7 +70,6 @@ pub struct Console {
     quit: bool,
     flushed_at: Instant,
     trace: Arc<Registry>,
-    position: Position,
     /// What happened at the sockets of monitors.
     incoming: VecDeque<Incoming>,
     /// Someone may speak to a monitor at a socket.
@@ -109,7 +108,6 @@ impl Console {
             quit: false,
             flushed_at: Instant::now(),
             trace: options.trace,
-            position: Position::default(),
             incoming: VecDeque::new(),
             has_sockets: false,
             run_events: Vec::new(),
@@ -284,11 +282,6 @@ impl Console {
         self.crash_watch.as_ref().and_then(CrashWatch::sign)
     }
 
-    /// Where the machine is, for trace events.
-    pub fn set_position(&mut self, position: Position) {
-        self.position = position;
-    }
-
     /// Takes in all that happened on the host.
     pub fn pump(&mut self) {
         while let Ok(event) = self.receiver.try_recv() {
@@ -371,33 +364,16 @@ impl Console {
         if let Some(watch) = &mut self.crash_watch {
             watch.see(event);
         }
-        let at = self.position;
         match event {
-            Outbound::Serial { port, byte } => {
-                self.trace.emit(EventId::UartWrite, at, || {
-                    vec![Value::U64((*port).into()), Value::U64((*byte).into())]
-                });
-                self.serial_byte(*port, *byte);
-            }
-            Outbound::DebugConsole(byte) => {
-                self.trace.emit(EventId::DebugConsoleWrite, at, || vec![Value::U64((*byte).into())]);
-            }
-            Outbound::GuestPanic(events) => {
-                self.trace.emit(EventId::GuestPanic, at, || vec![Value::U64((*events).into())]);
-                self.note(RunEvent::GuestPanicked);
-            }
+            Outbound::Serial { port, byte } => self.serial_byte(*port, *byte),
+            Outbound::DebugConsole(_) => {}
+            Outbound::GuestPanic(_) => self.note(RunEvent::GuestPanicked),
             Outbound::Reset(cause) => {
-                self.trace.emit(EventId::MachineReset, at, || vec![Value::Text(format!("{cause:?}"))]);
                 let guest = *cause != ResetCause::Button;
                 let reason = if guest { "guest-reset" } else { "host-qmp-system-reset" };
                 self.note(RunEvent::Reset { guest, reason });
             }
-            Outbound::PowerOff => {
-                self.trace.emit(EventId::MachinePowerOff, at, Vec::new);
-                self.note(RunEvent::Shutdown { guest: true, reason: "guest-shutdown" });
-            }
-            Outbound::DebugExit(code) => {
-                self.trace.emit(EventId::DebugExit, at, || vec![Value::U64((*code).into())]);
+            Outbound::PowerOff | Outbound::DebugExit(_) => {
                 self.note(RunEvent::Shutdown { guest: true, reason: "guest-shutdown" });
             }
         }
@@ -409,25 +385,5 @@ impl Console {
             tracing::warn!(port, %error, "the serial port's output cannot be written; ending");
             self.quit = true;
         }
-    }
-}
-
-/// Reports an event that came in.
-fn trace_inbound(trace: &Registry, at: Position, event: &Inbound) {
-    trace.emit(EventId::InboundEvent, at, || {
-        let (class, size) = class_and_size(event);
-        vec![Value::Text(class.into()), Value::U64(size as u64)]
-    });
-}
-
-/// The class of an event, as `events` and `info` name it, and how many bytes it carries.
-pub fn class_and_size(event: &Inbound) -> (&'static str, usize) {
-    match event {
-        Inbound::Serial { port: _, bytes } => ("serial", bytes.len()),
-        Inbound::SerialBreak { port: _ } => ("serial_break", 0),
-        Inbound::Keyboard { scan_codes } => ("keyboard", scan_codes.len()),
-        Inbound::Reset => ("reset", 0),
-        Inbound::PowerButton => ("power_button", 0),
-        Inbound::Nmi => ("nmi", 0),
     }
 }

@@ -3,7 +3,7 @@
 
 use super::guest::{self, Guest};
 use crate::console::replay::FileReplay;
-use dejavm_core::boundary::{ProbeEvent, ProbeKind};
+use dejavm_core::boundary::{ProbeEvent, ProbeKind, ProbeSettings};
 use dejavm_core::machine::Machine;
 use dejavm_core::types::{Gpa, Icount};
 use dejavm_monitor::control::inspect::{cpu_state, read_physical};
@@ -124,7 +124,7 @@ fn step(session: &mut FileReplay) -> Result<(), SessionError> {
 
 /// Steps until money is missing, and notes all that happens to the total on the way.
 fn walk(session: &mut FileReplay, guest: &Guest) -> Result<Vec<Event>, SessionError> {
-    session.machine().machine().set_probe(ProbeKind::Interrupt, None, true);
+    session.machine().machine().set_probes(&ProbeSettings::of([ProbeKind::Interrupt]));
     let mut events = Vec::new();
     while missing(session) == 0 || in_payment(session, guest) {
         let icount = session.position().icount;
@@ -137,7 +137,7 @@ fn walk(session: &mut FileReplay, guest: &Guest) -> Result<Vec<Event>, SessionEr
             .iter()
             .filter_map(|record| match record.event {
                 ProbeEvent::Interrupt { vector, .. } => Some(Event::Interrupt { icount, vector }),
-                ProbeEvent::Exception { .. } | ProbeEvent::Nmi { .. } => None,
+                _ => None,
             })
             .collect();
         // An interrupt comes before the instruction that was next: the handler's first ran instead.

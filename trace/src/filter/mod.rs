@@ -1,4 +1,9 @@
-//! Which events are meant: the globs of `trace-event PATTERN` and `info trace-events PATTERN`.
+//! Which events are meant: the globs of `trace-event PATTERN` and `info trace-events PATTERN`, and
+//! specifications with filters.
+
+mod spec;
+
+pub use spec::{EventSpec, HELP, SpecError, read_list};
 
 /// Whether `name` matches a glob: `*` is any text, `?` any one character.
 pub fn glob_matches(pattern: &str, name: &str) -> bool {

@@ -1,41 +1,57 @@
-//! One line per event: icount, name, arguments. Virtual time, never the host's: two runs of one
-//! journal give the same lines.
+//! One line per event: icount, virtual time in ns, vCPU, name, arguments. Nothing of the host is
+//! in it: two runs of one journal give the same lines.
 
-use super::Sink;
-use crate::event::{Description, Value};
-use dejavm_core::boundary::Position;
-use std::fmt::Write as _;
-use std::io::Write;
+use crate::event::{Value, Values, description};
+use dejavm_core::boundary::ProbeRecord;
+use std::fmt::Write;
 
-/// Writes events as lines of text.
-pub struct TextSink<W> {
-    output: W,
-}
-
-impl<W: Write> TextSink<W> {
-    /// To `output`, one write per line.
-    pub fn new(output: W) -> Self {
-        Self { output }
+/// Lines.
+pub fn encode(records: &[ProbeRecord]) -> Vec<u8> {
+    let mut text = String::with_capacity(records.len() * 64);
+    for record in records {
+        put_line(&mut text, record);
+        text.push('\n');
     }
-}
-
-impl<W: Write + Send> Sink for TextSink<W> {
-    fn write(&mut self, event: &Description, at: Position, values: &[Value]) {
-        let mut line = text_line(event, at, values);
-        line.push('\n');
-        // A trace that cannot be written must not stop the run that it watches.
-        let _ = self.output.write_all(line.as_bytes());
-    }
+    text.into_bytes()
 }
 
 /// An event as a line, without its end.
-pub fn text_line(event: &Description, at: Position, values: &[Value]) -> String {
-    let mut line = format!("{} {}", at.icount, event.name);
-    for ((name, _), value) in event.arguments.iter().zip(values) {
+pub fn text_line(record: &ProbeRecord) -> String {
+    let mut line = String::new();
+    put_line(&mut line, record);
+    line
+}
+
+fn put_line(line: &mut String, record: &ProbeRecord) {
+    let event = description(record.event.kind());
+    // Writing to a string cannot fail.
+    let _ = write!(line, "{} {} ", record.position.icount, record.position.now_ns);
+    let _ = match record.vcpu {
+        Some(vcpu) => write!(line, "{vcpu} {}", event.name),
+        None => write!(line, "- {}", event.name),
+    };
+    for ((name, _), value) in event.arguments.iter().zip(Values::of(&record.event).iter()) {
         let _ = match value {
             Value::U64(v) => write!(line, " {name}={v:#x}"),
             Value::Text(v) => write!(line, " {name}={v}"),
         };
     }
-    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::description;
+    use dejavm_core::boundary::{Position, ProbeEvent};
+
+    #[test]
+    fn a_line() {
+        let position = Position { icount: 7, now_ns: 9 };
+        let mut record =
+            ProbeRecord { position, vcpu: Some(1), event: ProbeEvent::SerialOut { port: 0, byte: 65 } };
+        assert_eq!(text_line(&record), "7 9 1 uart_write port=0x0 byte=0x41");
+        record = ProbeRecord { position, vcpu: None, event: ProbeEvent::PowerOff };
+        assert_eq!(text_line(&record), "7 9 - machine_power_off");
+        assert_eq!(description(record.event.kind()).arguments.len(), 0);
+    }
 }

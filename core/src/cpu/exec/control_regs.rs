@@ -3,6 +3,7 @@
 //! [`crate::cpu::system::control`].
 
 use super::Operand;
+use crate::boundary::{ProbeEvent, ProbeKind};
 use crate::cpu::access::canonical;
 use crate::cpu::env::Env;
 use crate::cpu::flags;
@@ -65,6 +66,13 @@ fn to_control<T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exe
         return Err(Exception::UD);
     }
     check_cpl0(cpu)?;
+    let old = match insn.r[0] {
+        0 => cpu.cr0,
+        2 => cpu.cr2,
+        3 => cpu.cr3,
+        4 => cpu.cr4,
+        _ => env.io.cr8(cpu.id),
+    };
     match insn.r[0] {
         0 => write_cr0(cpu, env, value)?,
         2 => cpu.cr2 = value,
@@ -72,10 +80,13 @@ fn to_control<T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exe
         4 => write_cr4(cpu, env, value)?,
         _ if value > 15 => return Err(Exception::GP0),
         _ => {
+            cpu.stamp_chips(env);
             env.io.set_cr8(cpu.id, env.clock.now_ns(), value);
             cpu.leave_block();
         }
     }
+    let register = insn.r[0];
+    cpu.note(env, ProbeKind::ControlWrite, || ProbeEvent::ControlWrite { register, old, value });
     Ok(())
 }
 

@@ -37,11 +37,13 @@ pub fn select(i: &Instruction) -> Option<Handler> {
         Code::Int1 => int1,
         Code::Bound_r16_m1616 => bound::<u16>,
         Code::Bound_r32_m3232 => bound::<u32>,
-        Code::Syscall => |cpu, _, _| fast_call::syscall(cpu),
-        Code::Sysretd => |cpu, _, _| fast_call::sysret(cpu, false),
-        Code::Sysretq => |cpu, _, _| fast_call::sysret(cpu, true),
-        Code::Sysenter => |cpu, _, _| fast_call::sysenter(cpu),
-        Code::Sysexitd | Code::Sysexitq => |cpu, _, _| fast_call::sysexit(cpu),
+        Code::Syscall => |cpu, env, _| fast_call::noted_entry(cpu, env, fast_call::syscall),
+        Code::Sysretd => |cpu, env, _| fast_call::noted_return(cpu, env, |cpu| fast_call::sysret(cpu, false)),
+        Code::Sysretq => |cpu, env, _| fast_call::noted_return(cpu, env, |cpu| fast_call::sysret(cpu, true)),
+        Code::Sysenter => |cpu, env, _| fast_call::noted_entry(cpu, env, fast_call::sysenter),
+        Code::Sysexitd | Code::Sysexitq => {
+            |cpu, env, _| fast_call::noted_return(cpu, env, fast_call::sysexit)
+        }
         Code::Cli => cli,
         Code::Sti => sti,
         _ => return None,

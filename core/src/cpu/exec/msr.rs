@@ -2,6 +2,7 @@
 //! themselves are in [`crate::cpu::system::msr`].
 
 use super::Operand;
+use crate::boundary::{ProbeEvent, ProbeKind};
 use crate::cpu::env::Env;
 use crate::cpu::flags;
 use crate::cpu::insn::{Exec, Handler, Insn};
@@ -39,6 +40,8 @@ fn check_cpl0(cpu: &Vcpu) -> Exec {
 fn rdmsr(cpu: &mut Vcpu, env: &mut Env<'_>, _: &Insn) -> Exec {
     check_cpl0(cpu)?;
     let value = read_msr(cpu, env, cpu.regs[RCX] as u32).ok_or(Exception::GP0)?;
+    let msr = cpu.regs[RCX] as u32;
+    cpu.note(env, ProbeKind::MsrRead, || ProbeEvent::MsrRead { msr, value });
     set_edx_eax(cpu, value);
     Ok(())
 }
@@ -46,8 +49,12 @@ fn rdmsr(cpu: &mut Vcpu, env: &mut Env<'_>, _: &Insn) -> Exec {
 fn wrmsr(cpu: &mut Vcpu, env: &mut Env<'_>, _: &Insn) -> Exec {
     check_cpl0(cpu)?;
     let value = cpu.regs[RAX] & 0xFFFF_FFFF | cpu.regs[RDX] << 32;
-    let accepted = write_msr(cpu, env, cpu.regs[RCX] as u32, value);
-    if accepted { Ok(()) } else { Err(Exception::GP0) }
+    let msr = cpu.regs[RCX] as u32;
+    if !write_msr(cpu, env, msr, value) {
+        return Err(Exception::GP0);
+    }
+    cpu.note(env, ProbeKind::MsrWrite, || ProbeEvent::MsrWrite { msr, value });
+    Ok(())
 }
 
 fn cpuid(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {

@@ -2,6 +2,7 @@
 //! instruction is executed at a time: each may change interrupt lines.
 
 use super::Operand;
+use crate::boundary::{IoAccess, ProbeEvent, ProbeKind};
 use crate::cpu::env::{Env, PORT_IO_NS};
 use crate::cpu::flags;
 use crate::cpu::insn::{Exec, Handler, Insn, insn_flags};
@@ -46,13 +47,20 @@ fn read_port<T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, port: u16) -> u64 {
     cpu.leave_block();
     cpu.note_port_access(port, T::SIZE);
     env.clock.skip(PORT_IO_NS);
-    env.io.pio_read(cpu.id, env.clock.now_ns(), port, T::SIZE as u8).into()
+    cpu.stamp_chips(env);
+    let value = env.io.pio_read(cpu.id, env.clock.now_ns(), port, T::SIZE as u8).into();
+    let access = IoAccess { address: port.into(), size: T::SIZE as u8, value };
+    cpu.note(env, ProbeKind::PortRead, || ProbeEvent::PortRead(access));
+    value
 }
 
 fn write_port<T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, port: u16, v: u64) {
     cpu.leave_block();
     cpu.note_port_access(port, T::SIZE);
     env.clock.skip(PORT_IO_NS);
+    let access = IoAccess { address: port.into(), size: T::SIZE as u8, value: v & T::MASK };
+    cpu.note(env, ProbeKind::PortWrite, || ProbeEvent::PortWrite(access));
+    cpu.stamp_chips(env);
     env.io.pio_write(cpu.id, env.clock.now_ns(), port, T::SIZE as u8, (v & T::MASK) as u32);
 }
 

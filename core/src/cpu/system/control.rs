@@ -1,5 +1,6 @@
 //! Writes of control registers with their checks (SDM vol. 3, 2.5, 4.1, 9.8.5).
 
+use crate::boundary::{ProbeEvent, ProbeKind};
 use crate::cpu::env::Env;
 use crate::cpu::state::{CodeSize, Vcpu, cr0, cr4, efer};
 use crate::mem::PHYSICAL_ADDRESS_BITS;
@@ -90,7 +91,8 @@ pub fn write_cr3(cpu: &mut Vcpu, env: &mut Env<'_>, value: u64) -> Result<(), Ex
     if uses_pdptes(cpu.cr0, cpu.cr4, cpu.efer) {
         cpu.pdpte = read_pdptes(env, value)?;
     }
-    cpu.cr3 = value;
+    let old = std::mem::replace(&mut cpu.cr3, value);
+    cpu.note(env, ProbeKind::AddressSpace, || ProbeEvent::AddressSpace { old, value });
     cpu.switch_tlb();
     cpu.leave_block();
     Ok(())

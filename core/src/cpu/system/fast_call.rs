@@ -2,10 +2,15 @@
 //! not exist in long mode, SYSCALL and SYSRET do exist outside it, and SYSRET to a
 //! non-canonical address faults after the return.
 
+use crate::boundary::{ProbeEvent, ProbeKind};
+use crate::cpu::env::Env;
 use crate::cpu::flags::{self, Flags};
-use crate::cpu::state::{CodeSize, RCX, RDX, RSP, Segment, Vcpu, attr, cr0, efer, seg};
+use crate::cpu::state::{CodeSize, RAX, RCX, RDI, RDX, RSI, RSP, Segment, Vcpu, attr, cr0, efer, seg};
 use crate::types::Exception;
 
+const R8: usize = 8;
+const R9: usize = 9;
+const R10: usize = 10;
 const R11: usize = 11;
 
 /// A segment over all 4 GiB, present and accessed.
@@ -38,6 +43,43 @@ fn enter(cpu: &mut Vcpu, cpl: u8, cs: Segment, ss: Segment, rip: u64) {
     cpu.set_rip(rip);
     cpu.refresh();
     cpu.leave_block();
+}
+
+/// What enters a system call, as probes see it.
+///
+/// # Errors
+/// What `enter` raises.
+pub fn noted_entry(
+    cpu: &mut Vcpu,
+    env: &mut Env<'_>,
+    enter: fn(&mut Vcpu) -> Result<(), Exception>,
+) -> Result<(), Exception> {
+    if !cpu.probes.wants(ProbeKind::Syscall) {
+        return enter(cpu);
+    }
+    let [number, rdi, rsi, rdx, r10, r8, r9] = [RAX, RDI, RSI, RDX, R10, R8, R9].map(|r| cpu.regs[r]);
+    let rip = cpu.rip();
+    // Of the caller, not of the handler.
+    let before = cpu.origin();
+    enter(cpu)?;
+    let arguments = Box::new([rdi, rsi, rdx, r10, r8, r9]);
+    cpu.log_of(env, before, ProbeEvent::Syscall { rip, number, arguments });
+    Ok(())
+}
+
+/// What returns from a system call, as probes see it.
+///
+/// # Errors
+/// What `leave` raises.
+pub fn noted_return(
+    cpu: &mut Vcpu,
+    env: &mut Env<'_>,
+    leave: fn(&mut Vcpu) -> Result<(), Exception>,
+) -> Result<(), Exception> {
+    leave(cpu)?;
+    let (rip, result) = (cpu.rip(), cpu.regs[RAX]);
+    cpu.note(env, ProbeKind::SyscallReturn, || ProbeEvent::SyscallReturn { rip, result });
+    Ok(())
 }
 
 /// SYSCALL.

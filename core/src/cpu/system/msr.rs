@@ -76,6 +76,7 @@ pub fn read_msr(cpu: &mut Vcpu, env: &mut Env<'_>, msr: u32) -> Option<u64> {
         n::TSC_DEADLINE => read_deadline(cpu, env)?,
         _ if is_apic(msr) => {
             cpu.leave_block();
+            cpu.stamp_chips(env);
             env.io.apic_msr_read(cpu.id, env.clock.now_ns(), msr)?
         }
         _ => return None,
@@ -111,6 +112,7 @@ pub fn write_msr(cpu: &mut Vcpu, env: &mut Env<'_>, msr: u32, value: u64) -> boo
         n::TSC_DEADLINE => return write_deadline(cpu, env, value),
         _ if is_apic(msr) => {
             cpu.leave_block();
+            cpu.stamp_chips(env);
             return env.io.apic_msr_write(cpu.id, env.clock.now_ns(), msr, value);
         }
         _ => return false,
@@ -195,6 +197,7 @@ fn write_efer(cpu: &mut Vcpu, value: u64) -> bool {
 /// The local APIC keeps the deadline in virtual time, 0 for none.
 fn read_deadline(cpu: &mut Vcpu, env: &mut Env<'_>) -> Option<u64> {
     cpu.leave_block();
+    cpu.stamp_chips(env);
     let ns = env.io.apic_msr_read(cpu.id, env.clock.now_ns(), n::TSC_DEADLINE)?;
     Some(if ns == 0 { 0 } else { ns.wrapping_add(cpu.msrs.tsc_offset) })
 }
@@ -204,5 +207,6 @@ fn write_deadline(cpu: &mut Vcpu, env: &mut Env<'_>, value: u64) -> bool {
     let now = env.clock.now_ns();
     let remaining = value.saturating_sub(tsc(cpu, env));
     let ns = if value == 0 { 0 } else { now.saturating_add(remaining).max(1) };
+    cpu.stamp_chips(env);
     env.io.apic_msr_write(cpu.id, now, n::TSC_DEADLINE, ns)
 }

@@ -5,6 +5,7 @@ use super::descriptor::{self, Descriptor, error_code, is_null, rpl, system_type}
 use super::load_segment::{null_segment, v86_segment};
 use super::stack_frame::Stack;
 use super::tss::is_tss16;
+use crate::boundary::{ProbeEvent, ProbeKind};
 use crate::cpu::env::Env;
 use crate::cpu::flags::{self, Flags};
 use crate::cpu::insn::RIP;
@@ -120,7 +121,7 @@ fn switch_with(
         descriptor::set_busy(cpu, env, &d, true)?;
     }
     cpu.tr = new;
-    commit(cpu, &incoming, nested);
+    commit(cpu, env, &incoming, nested);
     if let Err(e) = load_segments(cpu, env, &incoming).and_then(|()| push_error(cpu, env, error)) {
         cpu.refresh();
         let _shut_down_if_triple = super::raise(cpu, env, e);
@@ -214,11 +215,12 @@ fn save_state(cpu: &mut Vcpu, env: &mut Env<'_>, cause: Cause) -> Result<(), Exc
 }
 
 /// The new task's state, its segment registers without their descriptors yet.
-fn commit(cpu: &mut Vcpu, s: &Incoming, nested: bool) {
+fn commit(cpu: &mut Vcpu, env: &mut Env<'_>, s: &Incoming, nested: bool) {
     cpu.cr0 |= cr0::TS;
     cpu.dr[7] &= !0x155;
     if s.cr3 != cpu.cr3 {
-        cpu.cr3 = s.cr3;
+        let old = std::mem::replace(&mut cpu.cr3, s.cr3);
+        cpu.note(env, ProbeKind::AddressSpace, || ProbeEvent::AddressSpace { old, value: s.cr3 });
         cpu.switch_tlb();
     }
     cpu.regs[RIP as usize] = s.rip;

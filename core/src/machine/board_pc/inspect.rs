@@ -2,6 +2,7 @@
 //! may change the chip.
 
 use super::Board;
+use crate::boundary::ProbeLog;
 use crate::devices::pic_8259::PicRegisters;
 use crate::machine::Machine;
 use crate::types::{VcpuId, VirtualNs};
@@ -30,6 +31,7 @@ impl Board {
             deadline: self.deadline,
             outbound: Vec::new(),
             request: None,
+            probes: ProbeLog::default(),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use super::layout::{KEYBOARD_IRQ, PIC_GSI, RTC_IRQ, SCI_IRQ, TIMER_GSI, TIMER_IRQ, UART_IRQS};
 use super::{Board, VcpuSignals};
+use crate::boundary::ProbeEvent;
 use crate::devices::apic_message::{ApicMessage, DeliveryMode, Destination};
 use crate::devices::hpet::{self, Output};
 use crate::devices::lapic::LapicAction;
@@ -71,6 +72,7 @@ impl Board {
         self.state.isa_lines = lines;
         for irq in (0..16).filter(|irq| changed & 1 << irq != 0) {
             let level = lines & 1 << irq != 0;
+            self.probes.push(ProbeEvent::IrqLine { irq, level });
             self.state.pic.set_line(irq, level);
             let pin = if irq == TIMER_IRQ { TIMER_GSI } else { irq.into() };
             self.set_gsi(pin, level);

@@ -14,7 +14,7 @@ mod ports;
 #[cfg(test)]
 mod tests;
 
-use crate::boundary::{Inbound, MachineConfig, Outbound, ResetCause};
+use crate::boundary::{Chip, Inbound, MachineConfig, Outbound, ProbeEvent, ProbeLog, ResetCause};
 use crate::devices::acpi_pm::AcpiPm;
 use crate::devices::fw_cfg::{FwCfg, VmcoreinfoNote};
 use crate::devices::hpet::Hpet;
@@ -102,30 +102,37 @@ impl BoardState {
     }
 
     /// Advances the chips for which something is due at `now`.
-    fn advance(&mut self, now: VirtualNs) {
+    fn advance(&mut self, now: VirtualNs, mut fired: impl FnMut(Chip)) {
         let due = |deadline: Option<VirtualNs>| deadline.is_some_and(|t| t <= now);
         if due(self.pit.next_deadline()) {
+            fired(Chip::Pit);
             self.pit.advance(now);
         }
         if due(self.rtc.next_deadline()) {
+            fired(Chip::Rtc);
             self.rtc.advance(now);
         }
         if due(self.hpet.next_deadline()) {
+            fired(Chip::Hpet);
             self.hpet.advance(now);
         }
         if due(self.i8042.next_deadline()) {
+            fired(Chip::I8042);
             self.i8042.advance(now);
         }
         for uart in &mut self.uarts {
             if due(uart.next_deadline()) {
+                fired(Chip::Uart);
                 uart.advance(now);
             }
         }
         if due(self.acpi_pm.next_deadline()) {
+            fired(Chip::AcpiPm);
             self.acpi_pm.advance(now);
         }
         for lapic in &mut self.lapics {
             if due(lapic.next_deadline()) {
+                fired(Chip::Lapic);
                 lapic.advance(now);
             }
         }
@@ -151,6 +158,8 @@ pub struct Board {
     deadline: VirtualNs,
     outbound: Vec<Outbound>,
     request: Option<MachineRequest>,
+    /// What probes saw, of the chips and of the vCPUs.
+    pub probes: ProbeLog,
 }
 
 impl Board {
@@ -158,7 +167,8 @@ impl Board {
     pub fn new(config: &MachineConfig) -> Self {
         let state = BoardState::new(config, RtcCmos::new(config.rtc_start_unix_s), 0);
         let (config, outbound) = (config.clone(), Vec::new());
-        let mut board = Self { config, state, deadline: 0, outbound, request: None };
+        let probes = ProbeLog::default();
+        let mut board = Self { config, state, deadline: 0, outbound, request: None, probes };
         board.settle();
         board
     }
@@ -199,7 +209,8 @@ impl Board {
     pub fn advance(&mut self, now: VirtualNs) {
         while self.deadline <= now {
             let moment = self.deadline;
-            self.state.advance(moment);
+            let Self { state, probes, .. } = self;
+            state.advance(moment, |chip| probes.push(ProbeEvent::Timer { chip }));
             self.settle();
             assert!(self.deadline > moment, "a chip did not get past its own deadline");
         }

@@ -6,7 +6,7 @@ use super::layout::{
     UART_PORTS,
 };
 use super::{Board, MachineRequest};
-use crate::boundary::{Outbound, ResetCause};
+use crate::boundary::{Chip, Outbound, ProbeEvent, ResetCause};
 use crate::devices::{acpi_pm, pvpanic};
 use crate::types::VirtualNs;
 
@@ -24,6 +24,21 @@ const PM_LAST: u16 = PM_BASE + acpi_pm::BLOCK_BYTES - 1;
 fn uart_at(port: u16) -> Option<(usize, u16)> {
     let n = UART_PORTS.iter().position(|&base| (base..base + 8).contains(&port))?;
     Some((n, port - UART_PORTS[n]))
+}
+
+/// The chip that a port belongs to.
+pub(super) fn chip_at(port: u16) -> Option<Chip> {
+    Some(match port {
+        0x20 | 0x21 | 0xA0 | 0xA1 | 0x4D0 | 0x4D1 => Chip::Pic,
+        0x40..=0x43 => Chip::Pit,
+        0x60 | 0x64 => Chip::I8042,
+        0x70 | 0x71 => Chip::Rtc,
+        0x61 | 0x80 | 0x92 | RESET_PORT => Chip::System,
+        FW_CFG_BASE | FW_CFG_DATA | FW_CFG_DMA..=FW_CFG_DMA_LAST => Chip::FwCfg,
+        PM_BASE..=PM_LAST => Chip::AcpiPm,
+        CONFIG_ADDRESS..=0xCFB | CONFIG_DATA..=CONFIG_DATA_LAST => Chip::Pci,
+        _ => return uart_at(port).map(|_| Chip::Uart),
+    })
 }
 
 impl Board {
@@ -105,12 +120,20 @@ impl Board {
             0x70 => s.rtc.write_index(value),
             0x71 => s.rtc.write(now, value),
             0x80 => s.system.write_80(value),
-            PVPANIC_PORT => self.outbound.extend(pvpanic::write(value).map(Outbound::GuestPanic)),
+            PVPANIC_PORT => {
+                if let Some(events) = pvpanic::write(value) {
+                    self.probes.push(ProbeEvent::GuestPanic { events });
+                    self.outbound.push(Outbound::GuestPanic(events));
+                }
+            }
             0x92 => {
                 let reset = s.system.write_92(value);
                 self.control_reset(reset);
             }
-            DEBUG_CONSOLE_PORT => self.outbound.push(Outbound::DebugConsole(value)),
+            DEBUG_CONSOLE_PORT => {
+                self.probes.push(ProbeEvent::DebugConsole { byte: value });
+                self.outbound.push(Outbound::DebugConsole(value));
+            }
             0x4D0 | 0x4D1 => s.pic.write_elcr(usize::from(port & 1), value),
             FW_CFG_DMA..=FW_CFG_DMA_LAST => s.fw_cfg.write_dma_address(port - FW_CFG_DMA, value),
             PM_BASE..=PM_LAST => {
@@ -142,6 +165,7 @@ impl Board {
     fn write_uart(&mut self, now: VirtualNs, port: u16, value: u8) {
         let Some((n, register)) = uart_at(port) else { return };
         if let Some(byte) = self.state.uarts[n].write(now, register, value) {
+            self.probes.push(ProbeEvent::SerialOut { port: n as u8, byte });
             self.outbound.push(Outbound::Serial { port: n as u8, byte });
         }
     }

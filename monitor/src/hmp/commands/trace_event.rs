@@ -4,11 +4,12 @@ use super::super::Context;
 use super::super::arguments::Arguments;
 use super::CommandError;
 use super::{Command, Outcome};
+use dejavm_core::types::MAX_VCPUS;
 use serde_json::json;
 
 pub(crate) const COMMAND: Command = Command {
     names: &["trace-event"],
-    parameters: "name on|off",
+    parameters: "name on|off [vcpu]",
     about: "changes status of a specific trace event (name: event name pattern)",
     run,
 };
@@ -20,6 +21,13 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
         "off" => false,
         _ => return Err(CommandError::Usage("Expected 'on' or 'off'".to_owned())),
     };
+    if let Some(vcpu) = arguments.word() {
+        let vcpu = vcpu.parse().ok().filter(|&id: &usize| id < MAX_VCPUS);
+        let vcpu = vcpu.ok_or_else(|| CommandError::Usage("No such vCPU".to_owned()))?;
+        arguments.end()?;
+        let set = context.services.trace.set_on(name, on, vcpu);
+        return set.map_err(|e| CommandError::Refused(e.to_string()));
+    }
     arguments.end()?;
     context.qmp("trace-event-set-state", json!({"name": name, "enable": on}))?;
     Ok(())

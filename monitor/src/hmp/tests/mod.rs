@@ -9,7 +9,7 @@ use crate::control::fake::Fake;
 use crate::control::{Mode, RunState, Timeline as _};
 use crate::services::{Identity, LogControl};
 use dejavm_trace::event::Registry;
-use dejavm_trace::sink::TextSink;
+use dejavm_trace::sink::{Format, Writer};
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -29,7 +29,7 @@ impl LogControl for Log {
 }
 
 fn monitor() -> Hmp {
-    let trace = Arc::new(Registry::new(Box::new(TextSink::new(std::io::sink()))));
+    let trace = Arc::new(Registry::new(Writer::new(Format::Text, Box::new(std::io::sink()))));
     Hmp::new(Rc::new(Services::new(trace, Box::new(Log::default()), Identity::default())))
 }
 

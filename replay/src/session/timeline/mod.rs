@@ -1,11 +1,13 @@
 //! Going to any place of a recorded run, forward and back: restore the nearest checkpoint before it,
 //! and run on from there.
 
+mod extract;
 mod near;
 mod search;
 mod seek;
 mod worker;
 
+pub use extract::{Extraction, PIECE_ICOUNT, Piece};
 pub use search::{Found, Search};
 
 use super::RunMachine;

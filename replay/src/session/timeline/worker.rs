@@ -2,11 +2,14 @@
 //! checkpoints.
 
 use super::super::inputs::Inputs;
+use super::extract::PIECE_ICOUNT;
 use crate::checkpoint::{CheckpointError, Store, Target, Tracker};
-use crate::session::{RunMachine, STEP_ICOUNT};
-use dejavm_core::boundary::{Position, StopHits, StopPoints};
+use crate::session::{Divergence, Mismatch, RunMachine, STEP_ICOUNT, SessionError};
+use dejavm_core::boundary::{Inbound, Position, ProbeRecord, ProbeSettings, StopHits, StopPoints};
 use dejavm_core::machine::{RunLimit, StopReason};
 use dejavm_core::types::Icount;
+use std::iter::Peekable;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A machine that searches.
@@ -61,5 +64,69 @@ impl<M: RunMachine> Worker<M> {
         let hits = self.machine.take_stop_hits();
         self.machine.set_stop_points(&StopPoints::default());
         Ok(Some(hits))
+    }
+
+    /// Hands over what `probes` see of `range`, in pieces that end at multiples of
+    /// [`PIECE_ICOUNT`]; `start` is a checkpoint before it, or the origin. `take` says whether to
+    /// go on.
+    pub fn watch(
+        &mut self,
+        inputs: &Inputs,
+        probes: &ProbeSettings,
+        start: &Target,
+        range: Range<Icount>,
+        mut take: impl FnMut(&[ProbeRecord], Icount) -> bool,
+    ) -> Result<(), SessionError> {
+        let useless = |error: CheckpointError| SessionError::BadStart(error.to_string());
+        self.machine.set_probes(&ProbeSettings::default());
+        self.tracker.restore(&mut self.machine, start).map_err(useless)?;
+        let mut events = inputs.events()[start.head.events as usize..].iter().peekable();
+        let quiet = Position { icount: range.start.saturating_sub(1), now_ns: 0 };
+        self.run_with_inputs(&mut events, quiet)?;
+        self.machine.take_probe_records();
+        self.machine.set_probes(probes);
+        let mut records = Vec::new();
+        let mut from = range.start;
+        while from < range.end {
+            let to = ((from / PIECE_ICOUNT + 1) * PIECE_ICOUNT).min(range.end);
+            let ended = self.run_with_inputs(&mut events, Position { icount: to, now_ns: 0 })?;
+            records.append(&mut self.machine.take_probe_records());
+            let of_later = records.partition_point(|record| record.position.icount < to);
+            let later = records.split_off(of_later);
+            let first = records.partition_point(|record| record.position.icount < range.start);
+            if !take(&records[first..], to) || ended {
+                break;
+            }
+            records = later;
+            from = to;
+        }
+        self.machine.set_probes(&ProbeSettings::default());
+        Ok(())
+    }
+
+    /// Runs up to `until`; true if the run ends before.
+    fn run_with_inputs<'a>(
+        &mut self,
+        events: &mut Peekable<impl Iterator<Item = &'a (Position, Inbound)>>,
+        until: Position,
+    ) -> Result<bool, SessionError> {
+        while self.machine.position() < until {
+            let input = events.peek().map_or(Position { icount: Icount::MAX, now_ns: u64::MAX }, |e| e.0);
+            let stop = self.machine.run(&RunLimit { until: input.min(until), ..RunLimit::default() });
+            self.machine.take_outbound();
+            let here = self.machine.position();
+            if here == input && here < until {
+                if let Some((_, event)) = events.next() {
+                    self.machine.apply(event);
+                }
+            } else if here > input {
+                let mismatch = Mismatch::Position { recorded: input, stop };
+                let divergence = Divergence { last_good: Position::default(), seen_at: here, mismatch };
+                return Err(SessionError::Divergence(Box::new(divergence)));
+            } else if stop != StopReason::Limit {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }

@@ -4,7 +4,7 @@ mod control;
 
 use super::crash::AFTERMATH_ICOUNT;
 use super::monitors::Monitors;
-use super::{Console, look, trace_inbound};
+use super::{Console, look};
 use crate::error::Failure;
 use control::{LiveControl, Standing};
 use dejavm_core::boundary::{Inbound, Outbound};
@@ -29,9 +29,7 @@ impl Observer for Console {
 impl Host for Console {
     fn next_inbound(&mut self, room: &mut dyn FnMut(u8) -> usize) -> Option<Inbound> {
         self.pump();
-        let event = self.next_for_machine(room)?;
-        trace_inbound(&self.trace, self.position, &event);
-        Some(event)
+        self.next_for_machine(room)
     }
 
     fn has_backlog(&self) -> bool {
@@ -127,7 +125,6 @@ fn run<L: Log>(
         let machine = session.machine().machine();
         look::set_probes(machine, &trace);
         console.debugger.arm(machine);
-        console.set_position(machine.position());
         let step = session.step(console).map_err(|e| Failure::new(e.to_string()))?;
         look::write_probes(session.machine().machine(), &trace);
         if let Some(stopped) = console.debugger.take_stop(session.machine().machine()) {

@@ -1,13 +1,11 @@
 //! One stretch of a replay after the other, up to where it is to stop.
 
 use super::{Branch, Ended, FileReplay, Patience, reverse, seek};
-use crate::console::{Console, look, trace_inbound};
-use dejavm_core::boundary::{Inbound, Position};
+use crate::console::{Console, look};
 use dejavm_core::types::Icount;
 use dejavm_monitor::control::{Arrival, Marks, Motion, RunEvent, StopCause, Stopped};
 use dejavm_monitor::hub::arrival_text;
 use dejavm_replay::session::{ReplayStop, SessionError};
-use dejavm_trace::probe;
 use std::collections::BTreeSet;
 
 /// What the one who drives remembers.
@@ -23,15 +21,13 @@ pub(super) struct Driver {
     pub marks: Marks,
     /// The user leaves the recording here.
     pub branch: Option<Branch>,
-    /// What came in during the recorded run, for trace events.
-    pub inbound: Vec<(Position, Inbound)>,
 }
 
 /// The instructions between two looks at the probes.
 const STRETCH_ICOUNT: Icount = 1 << 22;
 
 impl Driver {
-    pub fn new(inbound: Vec<(Position, Inbound)>, paused: bool, started: bool) -> Self {
+    pub fn new(paused: bool, started: bool) -> Self {
         Self {
             paused,
             started,
@@ -40,7 +36,6 @@ impl Driver {
             goal: None,
             marks: Marks::new(),
             branch: None,
-            inbound,
         }
     }
 
@@ -64,12 +59,11 @@ impl Driver {
         let breakpoint = self.breakpoints.range(from.icount + 1..).next().copied();
         let goal = [breakpoint, until].into_iter().flatten().min().unwrap_or(Icount::MAX);
         self.started = true;
-        console.set_position(from);
         look::set_probes(session.machine().machine(), &console.trace);
         console.debugger.arm(session.machine().machine());
         let stretch = goal.min(from.icount.saturating_add(STRETCH_ICOUNT));
         let stop = session.run_until(stretch, console);
-        self.write_trace(session, console, from, matches!(stop, Ok(ReplayStop::Ended)));
+        look::write_probes(session.machine().machine(), &console.trace);
         match stop? {
             ReplayStop::Interrupted => Ok(None),
             ReplayStop::StopPoint => {
@@ -127,23 +121,5 @@ impl Driver {
         console.note(RunEvent::Stop);
         console.note(RunEvent::Arrived { icount, why });
         console.announce(&arrival_text(icount, why));
-    }
-
-    /// Writes what the probes saw since `from`, and what came in, in the order of the run. Input
-    /// at the position where the replay stands is still to come, unless the journal has ended.
-    fn write_trace(&mut self, session: &mut FileReplay, console: &Console, from: Position, ended: bool) {
-        let to = session.position();
-        let mut inbound = self
-            .inbound
-            .iter()
-            .filter(|(at, _)| *at >= from && (*at < to || (ended && *at == to)))
-            .peekable();
-        for record in session.machine().machine().take_probe_records() {
-            while let Some((at, event)) = inbound.next_if(|(at, _)| *at <= record.position) {
-                trace_inbound(&console.trace, *at, event);
-            }
-            probe::emit(&console.trace, &record);
-        }
-        inbound.for_each(|(at, event)| trace_inbound(&console.trace, *at, event));
     }
 }

@@ -10,15 +10,13 @@ pub use seek::{Patience, Silently, seek};
 use super::Console;
 use super::monitors::Monitors;
 use control::ReplayControl;
-use dejavm_core::boundary::{Inbound, Position};
 use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
 use dejavm_monitor::control::StopCause;
-use dejavm_replay::journal::Reader;
 use dejavm_replay::session::{ReplaySession, SessionError};
 use driver::Driver;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A replay of a journal file on vCPU threads.
 pub type FileReplay = ReplaySession<Engine, File>;
@@ -58,9 +56,8 @@ pub fn drive(
     until: Option<Icount>,
     start_paused: bool,
 ) -> Result<Ended, SessionError> {
-    let inbound = recorded_inbound(Path::new(file))?;
     let started = session.position() > session.first();
-    let mut driver = Driver::new(inbound, start_paused || console.in_monitor(), started);
+    let mut driver = Driver::new(start_paused || console.in_monitor(), started);
     let ended = run(session, console, monitors, file, until, &mut driver);
     if !matches!(ended, Ok(Ended::GoLive(_))) {
         monitors.close(console);
@@ -118,15 +115,4 @@ fn run(
             return Ok(ended);
         }
     }
-}
-
-/// All that came in during a recorded run.
-fn recorded_inbound(journal: &Path) -> Result<Vec<(Position, Inbound)>, SessionError> {
-    let mut reader = Reader::open(journal)?;
-    let chunks: Vec<_> = reader.events_chunks().copied().collect();
-    let mut events = Vec::new();
-    for chunk in &chunks {
-        events.extend(reader.read_events(chunk)?.events);
-    }
-    Ok(events)
 }

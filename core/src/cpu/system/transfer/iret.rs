@@ -2,6 +2,7 @@
 
 use super::check_target;
 use super::ret::{read_return_segment, same_level, to_stack};
+use crate::boundary::{ProbeEvent, ProbeKind};
 use crate::cpu::env::Env;
 use crate::cpu::flags::{self, Flags};
 use crate::cpu::state::{CodeSize, RSP, Vcpu, seg};
@@ -32,6 +33,8 @@ pub fn interrupt_return(cpu: &mut Vcpu, env: &mut Env<'_>, width: usize) -> Resu
     cpu.nmi_masked = false;
     cpu.refresh();
     cpu.leave_block();
+    let (rip, cpl) = (cpu.rip(), cpu.cpl);
+    cpu.note(env, ProbeKind::InterruptReturn, || ProbeEvent::InterruptReturn { rip, cpl });
     Ok(())
 }
 

@@ -1,0 +1,120 @@
+//! Probes: they see the same whatever the pieces in which a run is watched, and change nothing.
+
+use dejavm_core::boundary::{Inbound, ProbeEvent, ProbeKind, ProbeRecord, ProbeRule, ProbeSettings};
+use dejavm_core::machine::{Machine, RunLimit};
+use dejavm_tests::busy_guest::machine;
+
+const PIECE: u64 = 20_011;
+const PIECES: u64 = 12;
+
+fn all() -> ProbeSettings {
+    ProbeSettings::of(ProbeKind::all())
+}
+
+/// Runs piece by piece with something coming in after each; a hash after each, and what was seen.
+fn run(machine: &mut Machine, pieces: std::ops::Range<u64>) -> (Vec<u128>, Vec<ProbeRecord>) {
+    let (mut hashes, mut records) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        machine.run(&RunLimit::to_icount((piece + 1) * PIECE));
+        machine.apply(&Inbound::Serial { port: 0, bytes: vec![piece as u8] });
+        hashes.push(machine.state_hash().combined());
+        records.append(&mut machine.take_probe_records());
+        machine.take_outbound();
+    }
+    (hashes, records)
+}
+
+#[test]
+fn a_run_with_all_probes_is_the_run_without() {
+    for vcpus in [1, 3] {
+        let (unwatched, nothing) = run(&mut machine(vcpus), 0..PIECES);
+        assert_eq!(nothing, []);
+        let mut watched = machine(vcpus);
+        watched.set_probes(&all());
+        let (hashes, records) = run(&mut watched, 0..PIECES);
+        assert_eq!(hashes, unwatched, "{vcpus} vCPUs, all probes");
+        assert!(records.iter().map(|record| record.position.icount).is_sorted());
+        for kind in [
+            ProbeKind::Instruction,
+            ProbeKind::Block,
+            ProbeKind::Interrupt,
+            ProbeKind::InterruptReturn,
+            ProbeKind::ControlWrite,
+            ProbeKind::Load,
+            ProbeKind::Store,
+            ProbeKind::MmioWrite,
+            ProbeKind::PortWrite,
+            ProbeKind::Inbound,
+        ] {
+            assert!(records.iter().any(|record| record.event.kind() == kind), "{kind:?} never came");
+        }
+    }
+}
+
+#[test]
+fn each_probe_alone_changes_nothing() {
+    let (unwatched, _) = run(&mut machine(2), 0..3);
+    for kind in ProbeKind::all() {
+        let mut watched = machine(2);
+        watched.set_probes(&ProbeSettings::of([kind]));
+        let (hashes, records) = run(&mut watched, 0..3);
+        assert_eq!(hashes, unwatched, "{kind:?}");
+        assert!(records.iter().all(|record| record.event.kind() == kind), "{kind:?}");
+    }
+}
+
+#[test]
+fn every_instruction_is_seen_once() {
+    let mut watched = machine(2);
+    watched.set_probes(&ProbeSettings::of([ProbeKind::Instruction]));
+    let (_, records) = run(&mut watched, 0..4);
+    let icounts: Vec<u64> = records.iter().map(|record| record.position.icount).collect();
+    assert_eq!(icounts, (0..watched.position().icount).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_run_watched_from_its_middle_on_shows_what_it_shows_as_a_whole() {
+    for (vcpus, from) in [(1, 3), (3, 5)] {
+        let mut whole = machine(vcpus);
+        whole.set_probes(&all());
+        let (_, records) = run(&mut whole, 0..PIECES);
+        let mut part = machine(vcpus);
+        run(&mut part, 0..from - 1);
+        // One instruction before, and on from a saved state.
+        let start = from * PIECE + 17;
+        run(&mut part, from - 1..from);
+        part.run(&RunLimit::to_icount(start - 1));
+        part.take_outbound();
+        let mut other = machine(vcpus);
+        other.load(part.save()).unwrap();
+        other.set_probes(&all());
+        let (_, later) = run(&mut other, from..PIECES);
+        let since = |records: Vec<ProbeRecord>| -> Vec<_> {
+            records.into_iter().filter(|record| record.position.icount >= start).collect()
+        };
+        let (records, later) = (since(records), since(later));
+        let differing = records.iter().zip(&later).find(|(a, b)| a != b);
+        assert_eq!((differing, records.len()), (None, later.len()), "{vcpus} vCPUs");
+    }
+}
+
+#[test]
+fn rules_select_vcpus_addresses_and_levels() {
+    let mut settings = ProbeSettings::of([ProbeKind::Instruction]);
+    settings.on.insert(ProbeKind::Instruction, ProbeRule { vcpus: 1 << 1, ..ProbeRule::default() });
+    let mut store = ProbeRule::default();
+    store.filter.address = Some((0x4000, 0x4001));
+    store.filter.privilege = Some(0);
+    settings.on.insert(ProbeKind::Store, store);
+    let mut watched = machine(2);
+    watched.set_probes(&settings);
+    let (_, records) = run(&mut watched, 0..PIECES);
+    assert!(!records.is_empty());
+    for record in records {
+        match record.event {
+            ProbeEvent::Instruction { .. } => assert_eq!(record.vcpu, Some(1)),
+            ProbeEvent::Store(access) => assert!((0x3FF1..=0x4001).contains(&access.address)),
+            other => panic!("{other:?} was not asked for"),
+        }
+    }
+}
