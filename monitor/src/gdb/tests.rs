@@ -8,7 +8,7 @@ use crate::hmp::Hmp;
 use crate::services::{Identity, LogControl, Services};
 use dejavm_core::boundary::{HitCause, StopHit};
 use dejavm_trace::event::Registry;
-use dejavm_trace::sink::TextSink;
+use dejavm_trace::sink::{Format, Writer};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ struct Direct(Rc<RefCell<(Fake, Hmp)>>);
 
 impl Direct {
     fn new(mode: Mode, vcpus: u32) -> Self {
-        let trace = Arc::new(Registry::new(Box::new(TextSink::new(std::io::sink()))));
+        let trace = Arc::new(Registry::new(Writer::new(Format::Text, Box::new(std::io::sink()))));
         let hmp = Hmp::new(Rc::new(Services::new(trace, Box::new(NoLog), Identity::default())));
         Self(Rc::new(RefCell::new((Fake::with_vcpus(mode, vcpus), hmp))))
     }
