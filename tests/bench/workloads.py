@@ -4,7 +4,7 @@
     tests/bench/workloads.py [--rounds N] [--only NAME,NAME...] [--rivals NAME,NAME...] [--markdown]
 
 Rivals: record (dejavm record), live (dejavm run), replay (dejavm replay of the journal recorded
-last), interp (dejavm record --accel interp), qemu-rr (QEMU recording: -icount shift=1,sleep=off,
+last), interp and jit (dejavm record --accel ...), qemu-rr (QEMU recording: -icount shift=1,sleep=off,
 rr=record), qemu (QEMU TCG without icount), native (the same static binary on the host). Default:
 record, qemu-rr, native.
 
@@ -61,7 +61,8 @@ def commands(args, folder):
             "-net", "none", "-no-reboot", "-serial", "stdio", *guest]
     return {
         "record": [*record, *ours],
-        "interp": [PROGRAM, "record", "--force", "-o", journal + ".interp", "--accel", "interp", *ours],
+        **{accel: [PROGRAM, "record", "--force", "-o", f"{journal}.{accel}", "--accel", accel, *ours]
+           for accel in ("interp", "jit")},
         "live": [PROGRAM, "run", *ours],
         "replay": [PROGRAM, "replay", journal],
         "qemu-rr": [*qemu, "-icount", f"shift=1,sleep=off,rr=record,rrfile={log}"],
