@@ -143,7 +143,7 @@ fn a_guest_that_resets_itself_replays_through_its_resets() {
     assert!(replayed.stdout == recorded.stdout, "other console in replay:\n{}", replayed.console());
     let trace = std::fs::read_to_string(trace).expect("the trace");
     let causes: Vec<_> = trace.lines().filter_map(|line| line.split_once("cause=")).map(|(_, c)| c).collect();
-    assert_eq!(causes, ["TripleFault", "ResetControl"]);
+    assert_eq!(causes, ["triple_fault", "reset_control"]);
 }
 
 /// Nothing is lost but the last moments when a recording is killed.
