@@ -8,12 +8,13 @@ DEJAVM_GUESTS=$guests guests/debian/build >/dev/null
 cargo build --release --locked --bin dejavm
 target=${CARGO_TARGET_DIR:-$PWD/target}
 # The public QMP client; without it one test says that it is skipped.
-python=$target/python
-if [ ! -x "$python/bin/python" ] || ! "$python/bin/python" -c 'import qemu.qmp' 2>/dev/null; then
-    { python3 -m venv "$python" && "$python/bin/pip" install -q qemu.qmp==0.0.6; } >/dev/null 2>&1 ||
+python=${DEJAVM_PYTHON:-$target/python/bin/python}
+if ! "$python" -c 'import qemu.qmp' 2>/dev/null; then
+    { [ -x "$python" ] || python3 -m venv "$target/python"; } >/dev/null 2>&1 &&
+        "$python" -m pip install -q --disable-pip-version-check qemu.qmp==0.0.6 >/dev/null 2>&1 ||
         echo "tests/run.sh: cannot install qemu.qmp from PyPI (python3-venv, network?)"
 fi
-export DEJAVM_PYTHON=$python/bin/python
+export DEJAVM_PYTHON=$python
 export DEJAVM_GUESTS=$guests DEJAVM=$target/release/dejavm
 
 if cargo nextest --version >/dev/null 2>&1; then

@@ -24,6 +24,16 @@ pub struct Native {
 }
 
 impl Native {
+    /// Whether the child itself has something at an address where a case should find nothing: its
+    /// stack and its libraries lie where the host's kernel puts them.
+    pub fn maps(&self, address: u64) -> bool {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", self.pid)).unwrap_or_default();
+        maps.lines().filter_map(|line| line.split(' ').next()?.split_once('-')).any(|(from, to)| {
+            let hex = |digits| u64::from_str_radix(digits, 16).unwrap_or(0);
+            (hex(from)..hex(to)).contains(&address)
+        })
+    }
+
     /// Forks the child.
     ///
     /// # Errors
