@@ -211,7 +211,6 @@ fn program_header(class: Class, out: &mut Vec<u8>, s: &Segment) {
 #[cfg(test)]
 mod tests {
     use super::super::source::fake::Fake;
-    use super::*;
     use crate::dump::{Destination, Request};
     use dejavm_core::cpu::state::{cr0, cr4, efer};
     use dejavm_core::mem::HIGH_RAM_BASE;

@@ -236,6 +236,17 @@ fn word_value(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Resul
     expression::evaluate(arguments.word().unwrap_or_default(), &cpu)
 }
 
+/// What memsave and pmemsave are told: an address, a size, a file.
+fn stretch_and_file<'a>(
+    context: &mut Context<'_>,
+    arguments: &mut Arguments<'a>,
+) -> Result<(u64, u64, &'a str), CommandError> {
+    let stretch = (word_value(context, arguments)?, word_value(context, arguments)?);
+    let file = arguments.string()?;
+    arguments.end()?;
+    Ok((stretch.0, stretch.1, file))
+}
+
 /// Refuses with `message` unless a journal is replayed.
 fn require_replay(context: &mut Context<'_>, message: &str) -> Outcome {
     match context.control.mode() {

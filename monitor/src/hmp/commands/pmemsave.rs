@@ -2,7 +2,7 @@
 
 use super::super::Context;
 use super::super::arguments::Arguments;
-use super::word_value;
+use super::stretch_and_file;
 use super::{Command, Outcome};
 use serde_json::json;
 
@@ -14,10 +14,7 @@ pub(crate) const COMMAND: Command = Command {
 };
 
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
-    let address = word_value(context, arguments)?;
-    let size = word_value(context, arguments)?;
-    let file = arguments.string()?;
-    arguments.end()?;
+    let (address, size, file) = stretch_and_file(context, arguments)?;
     context.qmp("pmemsave", json!({"val": address, "size": size, "filename": file}))?;
     Ok(())
 }
