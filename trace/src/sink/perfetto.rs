@@ -111,7 +111,13 @@ mod tests {
     #[test]
     fn a_packet() {
         let event = ProbeEvent::DebugExit { code: 300 };
-        let bytes = encode(&[ProbeRecord { position: Position { icount: 1, now_ns: 2 }, vcpu: None, event }]);
+        let bytes = encode(&[ProbeRecord {
+            position: Position { icount: 1, now_ns: 2 },
+            vcpu: None,
+            cpl: 0,
+            cr3: 0,
+            event,
+        }]);
         assert_eq!(bytes[..2], [field::TRACE_PACKET as u8 * 8 + 2, bytes.len() as u8 - 2]);
         assert_eq!(bytes[2..6], [8 * 8, 2, 10 * 8, 1]);
         // uint_value 300, of two bytes, ends it.

@@ -87,7 +87,13 @@ mod tests {
     #[test]
     fn a_record_is_as_long_as_it_says() {
         let event = ProbeEvent::Inbound { class: InboundClass::Nmi, size: 5 };
-        let bytes = encode(&[ProbeRecord { position: Position { icount: 3, now_ns: 4 }, vcpu: None, event }]);
+        let bytes = encode(&[ProbeRecord {
+            position: Position { icount: 3, now_ns: 4 },
+            vcpu: None,
+            cpl: 0,
+            cr3: 0,
+            event,
+        }]);
         assert_eq!(u64_at(&bytes, 0), EVENT);
         assert_eq!(u64_at(&bytes, 8), ProbeKind::Inbound.index() as u64);
         assert_eq!(u64_at(&bytes, 16), 4);

@@ -47,10 +47,15 @@ mod tests {
     #[test]
     fn a_line() {
         let position = Position { icount: 7, now_ns: 9 };
-        let mut record =
-            ProbeRecord { position, vcpu: Some(1), event: ProbeEvent::SerialOut { port: 0, byte: 65 } };
+        let mut record = ProbeRecord {
+            position,
+            vcpu: Some(1),
+            cpl: 0,
+            cr3: 0,
+            event: ProbeEvent::SerialOut { port: 0, byte: 65 },
+        };
         assert_eq!(text_line(&record), "7 9 1 uart_write port=0x0 byte=0x41");
-        record = ProbeRecord { position, vcpu: None, event: ProbeEvent::PowerOff };
+        record = ProbeRecord { position, vcpu: None, cpl: 0, cr3: 0, event: ProbeEvent::PowerOff };
         assert_eq!(text_line(&record), "7 9 - machine_power_off");
         assert_eq!(description(record.event.kind()).arguments.len(), 0);
     }

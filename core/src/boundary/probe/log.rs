@@ -73,7 +73,8 @@ impl ProbeLog {
             None => rule.vcpus == ProbeRule::EVERYWHERE,
         };
         if here && rule.filter.admits(&event, origin.map(|o| (o.cpl, o.cr3))) {
-            self.records.push(ProbeRecord { position, vcpu: origin.map(|o| o.vcpu as u8), event });
+            let (cpl, cr3) = origin.map_or((0, 0), |o| (o.cpl, o.cr3));
+            self.records.push(ProbeRecord { position, vcpu: origin.map(|o| o.vcpu as u8), cpl, cr3, event });
         }
     }
 

@@ -509,6 +509,10 @@ pub struct ProbeRecord {
     pub position: Position,
     /// On which vCPU; None: on none, as of timers.
     pub vcpu: Option<u8>,
+    /// Its privilege level; 0 if there is no vCPU.
+    pub cpl: u8,
+    /// Its CR3; 0 if there is no vCPU.
+    pub cr3: u64,
     /// What.
     pub event: ProbeEvent,
 }
