@@ -2,15 +2,19 @@
 
 pub mod board_pc;
 pub mod boot;
+mod limit;
 mod pc;
 mod run_loop;
 mod schedule;
+mod slice;
 mod state;
 pub mod state_hash;
 mod translated;
+mod view;
 pub mod virtual_time;
 
-pub use pc::{Accel, Machine, Prepared, RunLimit, StopReason};
+pub use limit::{Accel, Prepared, RunLimit, StopReason};
+pub use pc::Machine;
 pub use state::{LoadError, MachineState, RamPage, STATE_VERSION};
 
 use thiserror::Error;

@@ -4,7 +4,8 @@
 //! with the same ones. Caches (translations, decoded code) are not either: they follow.
 
 use super::board_pc::{BoardState, MachineRequest};
-use super::pc::{Machine, StopReason};
+use super::limit::StopReason;
+use super::pc::Machine;
 use super::run_loop::drop_pages;
 use super::schedule::Schedule;
 use crate::cpu::state::CpuState;
