@@ -1,0 +1,180 @@
+//! Ways out of a block: jumps on, exits to the dispatcher, and code that is rarely run.
+
+use super::Emitter;
+use super::flags::{FlagState, needs_of};
+use crate::codemem::field;
+use crate::jit::asm::{Alu, Label, Mem, Rm, Width, host};
+use crate::jit::jump_table;
+
+/// A way out of the block that is not an instruction's own.
+pub struct ExitDraft {
+    /// Where the guest goes on.
+    pub rip: u64,
+    /// The block at `rip` has not begun, for want of budget.
+    pub starved: bool,
+    /// Offset of the 32-bit distance of the jump that may be linked to the target, if it may.
+    pub link: Option<usize>,
+}
+
+/// Where a block goes on behind an interpreted instruction, and what it expects there.
+pub(super) struct Resume {
+    pub(super) label: Label,
+    pub(super) flags: FlagState,
+    pub(super) vectors: bool,
+    pub(super) x87: bool,
+}
+
+/// Code that is rarely run, put behind the rest.
+pub(super) enum Cold {
+    /// The instruction of a site is interpreted.
+    Slow { label: Label, site: u32, resume: Option<Resume> },
+    /// The vector registers are to be loaded, before instruction `number` at `rip`.
+    Vectors { label: Label, resume: Label, number: u32, rip: u64 },
+    /// The x87 state likewise; the vector registers are to be loaded again if they were.
+    X87 { label: Label, resume: Label, number: u32, rip: u64, vectors: bool },
+    /// The branch of instruction `number` is taken.
+    Side { label: Label, number: u32, flags: FlagState, rip: u64 },
+    /// An exit through the dispatcher.
+    Exit { label: Label, exit: u32 },
+}
+
+impl Emitter<'_> {
+    pub(super) fn emit_cold(&mut self, cold: Cold) {
+        match cold {
+            Cold::Slow { label, site, resume } => {
+                self.asm.bind(label);
+                self.asm.mov_imm(host::RCX, u64::from(site));
+                match resume {
+                    None => self.asm.jmp_to(self.thunks.slow_end),
+                    Some(resume) => {
+                        self.asm.call_to(self.thunks.slow);
+                        // What allowed it before does so still.
+                        if resume.x87 {
+                            self.load_x87(None);
+                        }
+                        if resume.vectors {
+                            self.asm.call_to(self.thunks.load_vectors);
+                        }
+                        self.restore_as(resume.flags);
+                        self.asm.jmp(resume.label);
+                    }
+                }
+            }
+            Cold::Side { label, number, flags, rip } => {
+                self.asm.bind(label);
+                self.flags = flags;
+                self.spoil_flags();
+                let ran = number.wrapping_add(1);
+                self.counted(Alu::Add, Rm::M(Mem::at(host::RSP, field::BUDGET)), ran);
+                if number == u32::MAX {
+                    self.leave_starved(rip);
+                } else {
+                    self.go_to(rip);
+                }
+            }
+            Cold::Vectors { label, resume, number, rip } => {
+                self.asm.bind(label);
+                self.asm.call_to(self.thunks.load_vectors);
+                self.asm.alu_imm(Alu::Cmp, Width::D, Rm::R(host::RCX), 0);
+                self.asm.jcc(5, resume);
+                self.counted(Alu::Add, Rm::M(Mem::at(host::RSP, field::BUDGET)), number);
+                self.leave_starved(rip);
+            }
+            Cold::X87 { label, resume, number, rip, vectors } => {
+                self.asm.bind(label);
+                let refused = self.asm.label();
+                self.load_x87(Some(refused));
+                if vectors {
+                    self.asm.call_to(self.thunks.load_vectors);
+                }
+                self.asm.jmp(resume);
+                self.asm.bind(refused);
+                self.counted(Alu::Add, Rm::M(Mem::at(host::RSP, field::BUDGET)), number);
+                self.leave_starved(rip);
+            }
+            Cold::Exit { label, exit } => {
+                self.asm.bind(label);
+                self.asm.mov_imm(host::RCX, u64::from(exit));
+                self.asm.jmp_to(self.thunks.exit);
+            }
+        }
+    }
+
+    pub(super) fn new_exit(&mut self, rip: u64, link: Option<usize>) -> u32 {
+        self.exits.push(ExitDraft { rip, starved: false, link });
+        self.first_exit + self.exits.len() as u32 - 1
+    }
+
+    /// To the dispatcher, since there is not enough budget for the block at `rip`.
+    pub(super) fn leave_starved(&mut self, rip: u64) {
+        let exit = self.new_exit(rip, None);
+        self.exits.last_mut().expect("just pushed").starved = true;
+        self.asm.mov_imm(host::RCX, u64::from(exit));
+        self.asm.jmp_to(self.thunks.exit);
+    }
+
+    /// On to linear address `rip`, wherever its code is. Flags are in AX.
+    pub fn go_to(&mut self, rip: u64) {
+        self.save_flags();
+        if rip == self.start {
+            let entry = self.entry;
+            return self.asm.jmp_to(entry);
+        }
+        if same_page(rip, self.start) {
+            let label = self.asm.label();
+            self.asm.jmp(label);
+            let at = self.asm.bytes.len() - 4;
+            let exit = self.new_exit(rip, Some(at));
+            return self.cold.push(Cold::Exit { label, exit });
+        }
+        let exit = self.new_exit(rip, None);
+        let label = self.asm.label();
+        self.cold.push(Cold::Exit { label, exit });
+        let entry = (jump_table::index(rip) << jump_table::ENTRY_SHIFT) as i32;
+        self.asm.load(Width::Q, host::RDX, Rm::M(Mem::at(host::RSP, field::JUMPS)));
+        self.asm.mov_imm(host::RCX, rip);
+        self.asm.alu(Alu::Cmp, Width::Q, host::RCX, Rm::M(Mem::at(host::RDX, entry + jump_table::LINEAR)));
+        self.asm.jcc(5, label);
+        self.asm.load(Width::Q, host::RCX, Rm::M(Mem::at(host::RDX, entry + jump_table::STAMP)));
+        self.asm.alu(Alu::Cmp, Width::Q, host::RCX, Rm::M(Mem::at(host::RSP, field::STAMP)));
+        self.asm.jcc(5, label);
+        self.asm.jmp_rm(Rm::M(Mem::at(host::RDX, entry + jump_table::CODE)));
+    }
+
+    /// If condition `cc` holds, on to `rip`; else what follows.
+    pub(super) fn branch(&mut self, cc: u8, rip: u64) {
+        self.need_flags(needs_of(cc));
+        let label = self.asm.label();
+        self.asm.jcc(cc, label);
+        self.cold.push(Cold::Side { label, number: self.number, flags: self.flags, rip });
+    }
+
+    /// Looks up the linear address in RCX and leaves the entry point's address in RDX: `[RDX]`
+    /// is to be jumped to. Where nothing is found, the instruction is interpreted. RCX is lost.
+    pub(super) fn look_up(&mut self) -> Mem {
+        self.spoil_flags();
+        let miss = self.slow_label();
+        let mask = (jump_table::ENTRIES - 1) as u64;
+        self.asm.rorx(Width::D, host::RDX, host::RCX, jump_table::FOLD);
+        self.asm.alu(Alu::Xor, Width::D, host::RDX, Rm::R(host::RCX));
+        self.asm.alu_imm(Alu::And, Width::D, Rm::R(host::RDX), mask);
+        self.asm.wide(Width::D, &[0xC1], 4, Rm::R(host::RDX));
+        self.asm.put(&[jump_table::ENTRY_SHIFT]);
+        self.asm.alu(Alu::Add, Width::Q, host::RDX, Rm::M(Mem::at(host::RSP, field::JUMPS)));
+        self.asm.alu(Alu::Cmp, Width::Q, host::RCX, Rm::M(Mem::at(host::RDX, jump_table::LINEAR)));
+        self.asm.jcc(5, miss);
+        self.asm.load(Width::Q, host::RCX, Rm::M(Mem::at(host::RDX, jump_table::STAMP)));
+        self.asm.alu(Alu::Cmp, Width::Q, host::RCX, Rm::M(Mem::at(host::RSP, field::STAMP)));
+        self.asm.jcc(5, miss);
+        Mem::at(host::RDX, jump_table::CODE)
+    }
+
+    pub(super) fn slow_label(&mut self) -> Label {
+        let asm = &mut self.asm;
+        *self.slow.get_or_insert_with(|| asm.label())
+    }
+}
+
+fn same_page(a: u64, b: u64) -> bool {
+    (a ^ b) >> 12 == 0
+}

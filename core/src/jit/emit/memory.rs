@@ -1,0 +1,125 @@
+//! Memory operands: from an effective address to a host address that was checked.
+
+use super::Emitter;
+use super::flags::Host;
+use crate::codemem::field;
+use crate::cpu::insn::{self, SEG_FLAT};
+use crate::cpu::state::seg;
+use crate::jit::asm::{Alu, Mem, NONE, Rm, Width, host};
+use crate::mem::tlb_layout;
+
+/// An effective address.
+pub enum Effective {
+    /// Known.
+    Constant(u64),
+    /// What LEA would add up.
+    Sum(Mem),
+    /// Not in this form.
+    Unknown,
+}
+
+impl Emitter<'_> {
+    /// The effective address of the memory operand, or parts of one that the host can add up.
+    /// Cold registers are loaded into RCX and RDX.
+    pub fn effective(&mut self) -> Effective {
+        let insn = self.insn;
+        if insn.base == insn::RIP {
+            let ea = self.next_rip().wrapping_add(insn.disp);
+            // No index with RIP.
+            return Effective::Constant(ea & insn.addr_mask);
+        }
+        let base = (insn.base < 16).then(|| self.read(insn.base, host::RCX)).unwrap_or(NONE);
+        let index = (insn.index < 16).then(|| self.read(insn.index, host::RDX)).unwrap_or(NONE);
+        if base == NONE && index == NONE {
+            return Effective::Constant(insn.disp & insn.addr_mask);
+        }
+        let disp = insn.disp as i64 as i32;
+        if i64::from(disp) != insn.disp as i64 && insn.addr_mask == u64::MAX {
+            // No such encoding in 64-bit mode.
+            return Effective::Unknown;
+        }
+        Effective::Sum(Mem { base, index, scale: insn.scale, disp })
+    }
+
+    /// The linear address of the memory operand in RCX. False if it is beyond this function.
+    pub(super) fn linear(&mut self) -> bool {
+        let width = if self.insn.addr_mask == u64::MAX { Width::Q } else { Width::D };
+        match self.effective() {
+            Effective::Unknown => return false,
+            Effective::Constant(ea) => self.asm.mov_imm(host::RCX, ea),
+            Effective::Sum(m) if m.index == NONE && m.disp == 0 => {
+                self.asm.load(width, host::RCX, Rm::R(m.base));
+            }
+            Effective::Sum(m) => self.asm.lea(width, host::RCX, m),
+        }
+        self.add_segment_base();
+        true
+    }
+
+    pub(super) fn add_segment_base(&mut self) {
+        let at = match usize::from(self.insn.seg) {
+            seg::FS => field::FS_BASE,
+            seg::GS => field::GS_BASE,
+            _ => return,
+        };
+        self.asm.alu(Alu::Add, Width::Q, host::RCX, Rm::M(Mem::at(host::RSP, at)));
+    }
+
+    /// Whether [`Self::memory`] can do this instruction's operand.
+    pub(super) fn addressable(&self) -> bool {
+        let flat = self.insn.seg == SEG_FLAT || usize::from(self.insn.seg) >= seg::FS;
+        let size = matches!(self.insn.addr_mask, u64::MAX | 0xFFFF_FFFF);
+        let near = self.insn.disp as i64 == i64::from(self.insn.disp as i32)
+            || self.insn.base == insn::RIP
+            || (self.insn.base == insn::ZERO && self.insn.index == insn::ZERO)
+            || self.insn.addr_mask == 0xFFFF_FFFF;
+        flat && size && near
+    }
+
+    /// The memory operand as a host operand, checked for an access of `bytes` bytes; `None` if
+    /// that cannot be done here (nothing was appended then).
+    pub fn memory(&mut self, bytes: usize, write: bool) -> Option<Mem> {
+        if !self.addressable() {
+            return None;
+        }
+        self.spoil_flags();
+        let found = self.linear();
+        debug_assert!(found);
+        Some(self.translate(bytes, write))
+    }
+
+    /// From a linear address in RCX to a host address there; RDX is lost. The flags must have
+    /// been spoiled.
+    ///
+    /// This is what keeps generated code within guest RAM: the address that comes out is the
+    /// page of an entry whose tag equals the page of the linear address, plus an offset that
+    /// leaves `bytes` bytes up to the end of the page.
+    pub(super) fn translate(&mut self, bytes: usize, write: bool) -> Mem {
+        debug_assert!(self.flags.ax && self.flags.host == Host::None);
+        let tag = if write { tlb_layout::WRITE_TAG } else { tlb_layout::READ_TAG };
+        let slow = self.slow_label();
+        let shift = 12 - tlb_layout::ENTRY_SHIFT;
+        let mask = ((tlb_layout::ENTRIES - 1) << tlb_layout::ENTRY_SHIFT) as u64;
+        self.asm.rorx(Width::D, host::RDX, host::RCX, shift);
+        self.asm.alu_imm(Alu::And, Width::D, Rm::R(host::RDX), mask);
+        self.asm.alu(Alu::Add, Width::Q, host::RDX, Rm::M(Mem::at(host::RSP, field::TLB)));
+        self.asm.alu(Alu::Xor, Width::Q, host::RCX, Rm::M(Mem::at(host::RDX, tag)));
+        self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::R(host::RCX), 0x1000 - bytes as u64);
+        // JA
+        self.asm.jcc(7, slow);
+        self.asm.alu(Alu::Add, Width::Q, host::RCX, Rm::M(Mem::at(host::RDX, tlb_layout::RAM_OFFSET)));
+        self.asm.alu(Alu::Add, Width::Q, host::RCX, Rm::M(Mem::at(host::RSP, field::RAM)));
+        Mem::at(host::RCX, 0)
+    }
+
+    /// [`Self::translate`] for `[reg + disp]` of a host register that holds a linear address.
+    pub(super) fn translate_at(&mut self, reg: u8, disp: i32, bytes: usize, write: bool) -> Mem {
+        self.spoil_flags();
+        if disp == 0 {
+            self.asm.mov(host::RCX, reg);
+        } else {
+            self.asm.lea(Width::Q, host::RCX, Mem::at(reg, disp));
+        }
+        self.translate(bytes, write)
+    }
+}
