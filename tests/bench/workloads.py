@@ -2,6 +2,7 @@
 """Runs programs of many kinds in a Linux guest, under dejavm and under QEMU and on the host, by turns.
 
     tests/bench/workloads.py [--rounds N] [--only NAME,NAME...] [--rivals NAME,NAME...] [--markdown]
+                             [--clock wall|cpu] [--program NAME=PATH...]
 
 Rivals: record (dejavm record), live (dejavm run), replay (dejavm replay of the journal recorded
 last), interp and jit (dejavm record --accel ...), qemu-rr (QEMU recording: -icount shift=1,sleep=off,
@@ -12,7 +13,9 @@ Each kernel of guests/bench/kernels.c is timed by the lines that it prints aroun
 is the time until the first. The table gives medians, and each rival's time over that of the first.
 Checksums are compared between all of them: a wrong result is an error. Needs
 `cargo build --release`, guests/bench/build, and qemu-system-x86_64 for its rivals. Run it on an idle
-machine; absolute times drift, the ratios count.
+machine; absolute times drift, the ratios count. On a busy one `--clock cpu` takes the processor time
+of the process, all its threads, instead of the time on the clock. `--program old=PATH` adds a rival:
+another build of dejavm, as jit.
 """
 
 import argparse
@@ -44,6 +47,8 @@ def arguments():
     parser.add_argument("--only", default="", help="kernels to run, with commas between them")
     parser.add_argument("--rivals", default="record,qemu-rr,native")
     parser.add_argument("--kernel", choices=("cloud", "generic"), default="cloud")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--program", action="append", default=[], metavar="NAME=PATH")
     parser.add_argument("--markdown", action="store_true", help="print the table for a document")
     return parser.parse_args()
 
@@ -59,8 +64,10 @@ def commands(args, folder):
     qemu = [shutil.which("qemu-system-x86_64") or "qemu-system-x86_64", "-M", "pc,hpet=off",
             "-rtc", "base=utc,clock=vm", "-nodefaults", "-display", "none", "-accel", "tcg",
             "-net", "none", "-no-reboot", "-serial", "stdio", *guest]
+    others = dict(pair.split("=", 1) for pair in args.program)
     return {
         "record": [*record, *ours],
+        **{name: [path, *record[1:-1], f"{journal}.{name}", "--accel", "jit", *ours] for name, path in others.items()},
         **{accel: [PROGRAM, "record", "--force", "-o", f"{journal}.{accel}", "--accel", accel, *ours]
            for accel in ("interp", "jit")},
         "live": [PROGRAM, "run", *ours],
@@ -83,18 +90,33 @@ def check(rivals):
         sys.exit("replay needs the journal of record: put record before it")
 
 
-def run(name, command):
+def processor_seconds(process):
+    """What all threads of a process have used."""
+    tasks = f"/proc/{process.pid}/task"
+    total = 0
+    for task in os.listdir(tasks):
+        try:
+            with open(f"{tasks}/{task}/schedstat", encoding="ascii") as file:
+                total += int(file.read().split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return total / 1e9
+
+
+def run(name, command, clock):
     """Seconds by kernel, and checksums by kernel."""
     environment = dict(os.environ, GLIBC_TUNABLES=SAME_LIBRARY) if name == "native" else None
-    started = begun = time.monotonic()
+    limit = time.monotonic() + TIMEOUT_S
     times, sums, tail = {}, {}, []
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, env=environment) as process:
+        read_clock = time.monotonic if clock == "wall" else lambda: processor_seconds(process)
+        started = begun = read_clock()
         try:
             for line in process.stdout:
-                now = time.monotonic()
+                now = read_clock()
                 tail = [*tail[-20:], line]
-                if now - started > TIMEOUT_S:
+                if time.monotonic() > limit:
                     sys.exit(f"{name}: not done after {TIMEOUT_S} s")
                 if not (found := LINE.search(line)):
                     continue
@@ -154,7 +176,7 @@ def main():
         results, seen = {name: [] for name in rivals}, {}
         for n in range(args.rounds):
             for name in rivals:
-                times, sums = run(name, known[name])
+                times, sums = run(name, known[name], args.clock)
                 compare(sums, seen, name)
                 results[name].append(times)
                 print(f"round {n + 1} {name:8} {sum(times.values()):8.2f} s", file=sys.stderr, flush=True)

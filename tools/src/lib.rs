@@ -10,4 +10,5 @@ pub mod hostio;
 pub mod logging;
 pub mod output;
 pub mod output_file;
+pub mod perf_map;
 pub mod progress;

@@ -59,6 +59,17 @@ pub struct ExitPoint {
     link: Option<usize>,
 }
 
+/// Where the code of a block is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TranslatedBlock {
+    /// Its host address.
+    pub host: usize,
+    /// Its size there, up to the next block.
+    pub bytes: usize,
+    /// The linear address of the guest's code.
+    pub linear: u64,
+}
+
 /// Why there is no translator.
 #[derive(Debug, thiserror::Error)]
 pub enum JitUnavailable {
@@ -211,6 +222,18 @@ impl Jit {
         self.exits.clear();
         self.tables.jumps.clear();
         self.tables.stats.flushes += 1;
+    }
+
+    /// Every block that is translated now, in the order of the code.
+    pub fn translated(&self) -> Vec<TranslatedBlock> {
+        let mut found: Vec<_> = self.blocks.iter().map(|(key, entry)| (*entry as usize, key.1)).collect();
+        found.sort_unstable();
+        let ends = found.iter().skip(1).map(|(host, _)| *host).chain([self.region.next()]);
+        found
+            .iter()
+            .zip(ends)
+            .map(|(&(host, linear), end)| TranslatedBlock { host, bytes: end - host, linear })
+            .collect()
     }
 
     fn keep(&mut self, ram_offset: u64, linear: u64, entry: u64) {

@@ -112,6 +112,11 @@ impl Machine {
         self.jit.as_ref().map(|jit| jit.tables.stats)
     }
 
+    /// Every block that is translated now.
+    pub fn translated_blocks(&self) -> Vec<TranslatedBlock> {
+        self.jit.as_ref().map_or_else(Vec::new, |jit| jit.translated())
+    }
+
     /// How many bytes a UART takes now.
     pub fn serial_room(&self, port: u8) -> usize {
         self.board.serial_room(usize::from(port))

@@ -8,6 +8,7 @@ use crate::console::live;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output_file::lock;
+use crate::perf_map;
 use dejavm_core::vcpu::Engine;
 use dejavm_monitor::control::Mode;
 use dejavm_replay::checkpoint::{Spacing, side_path};
@@ -68,6 +69,7 @@ pub fn execute(args: &RecordArgs) -> Result<Exit, Failure> {
     };
     let crash = desk.console.crash();
     drop(desk);
+    perf_map::write_if_wanted(engine.machine());
     report_unimplemented(engine.machine());
     if args.save_on_crash {
         return settle(args, crash, reason);

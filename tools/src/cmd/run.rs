@@ -6,6 +6,7 @@ use crate::args::RunArgs;
 use crate::console::live;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::perf_map;
 use dejavm_monitor::control::Mode;
 use dejavm_replay::session::{LiveOptions, LiveSession};
 
@@ -33,6 +34,7 @@ pub fn execute(args: &RunArgs) -> Result<Exit, Failure> {
     if let Some(stats) = session.machine().machine().jit_stats() {
         tracing::info!("translator: {stats:?}");
     }
+    perf_map::write_if_wanted(session.machine().machine());
     report_unimplemented(session.machine().machine());
     report_end(reason);
     Ok(exit_of(reason))
