@@ -8,7 +8,7 @@ use crate::boundary::{Images, MachineConfig, Position, ProbeRecord, ProbeSetting
 use crate::cpu::stops::Stops;
 use crate::cpu::{CpuState, Vcpu};
 use crate::devices::fw_cfg::VmcoreinfoNote;
-use crate::jit::{Jit, JitStats, JitUnavailable};
+use crate::jit::{Jit, JitStats, JitUnavailable, TranslatedBlock};
 use crate::mem::{IoBus as _, Memory};
 use crate::types::{Gpa, VcpuId};
 use iced_x86::Code;
