@@ -18,8 +18,8 @@ pub struct Frame {
     pub gs_base: u64,
     /// The table of jump targets.
     pub jumps: u64,
-    /// Jump targets with this stamp hold now.
-    pub stamp: u64,
+    /// The ring of expected returns.
+    pub returns: u64,
     /// Scratch.
     pub temp: u64,
     /// The guest's general registers, in the order of `jit::regs`; those that have no host
@@ -41,8 +41,8 @@ pub struct Frame {
     pub x87: u64,
     /// The image that FRSTOR loads and FNSAVE stores.
     pub x87_image: u64,
-    /// Fills up the frame.
-    pub reserved: u64,
+    /// The position in the ring of returns: a byte.
+    pub ring: u64,
     /// [`super::Guest::interpret`], behind its calling convention.
     pub helper: u64,
     /// The guest.
@@ -53,7 +53,14 @@ pub struct Frame {
     pub entry: u64,
     /// The exit that was taken.
     pub exit: u64,
+    /// Where the guest goes on behind [`EXIT_TO_TARGET`].
+    pub target: u64,
+    /// Fills up the frame.
+    pub reserved: u64,
 }
+
+/// Not the number of an exit: the guest goes on at [`Frame::target`].
+pub const EXIT_TO_TARGET: u32 = u32::MAX;
 
 /// The guest's x87 state is in the vCPU.
 pub const X87_IN_STATE: u64 = 0;
@@ -78,8 +85,10 @@ pub mod field {
     pub const GS_BASE: i32 = offset_of!(Frame, gs_base) as i32;
     /// [`Frame::jumps`].
     pub const JUMPS: i32 = offset_of!(Frame, jumps) as i32;
-    /// [`Frame::stamp`].
-    pub const STAMP: i32 = offset_of!(Frame, stamp) as i32;
+    /// [`Frame::returns`].
+    pub const RETURNS: i32 = offset_of!(Frame, returns) as i32;
+    /// [`Frame::ring`].
+    pub const RING: i32 = offset_of!(Frame, ring) as i32;
     /// [`Frame::temp`].
     pub const TEMP: i32 = offset_of!(Frame, temp) as i32;
     /// [`Frame::slots`].
@@ -108,6 +117,8 @@ pub mod field {
     pub const ENTRY: i32 = offset_of!(Frame, entry) as i32;
     /// [`Frame::exit`].
     pub const EXIT: i32 = offset_of!(Frame, exit) as i32;
+    /// [`Frame::target`].
+    pub const TARGET: i32 = offset_of!(Frame, target) as i32;
     /// The size of the frame.
     pub const SIZE: i32 = size_of::<Frame>() as i32;
 }

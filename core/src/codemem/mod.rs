@@ -8,6 +8,8 @@
 //! - it reads and writes the [`Frame`] that it was entered with, on its own stack;
 //! - it reads the tables that the frame points to (translations, jump targets), at indices that
 //!   are masked to their size;
+//! - it reads and writes the ring of expected returns, at an offset that is a byte and a multiple
+//!   of the size of its entries;
 //! - it reads and writes guest RAM at addresses made of an entry of the soft TLB that matched
 //!   *this* access, with its size, and of nothing else;
 //! - it reads and writes the vector registers and MXCSR at the addresses in the frame, which are
@@ -22,7 +24,7 @@
 mod frame;
 mod region;
 
-pub use frame::{Frame, X87_IN_HOST, X87_IN_IMAGE, X87_IN_STATE, field};
+pub use frame::{EXIT_TO_TARGET, Frame, X87_IN_HOST, X87_IN_IMAGE, X87_IN_STATE, field};
 pub use region::CodeRegion;
 
 /// What generated code falls back on.

@@ -7,7 +7,7 @@
 use super::env::Env;
 use super::flags;
 use super::insn::{Insn, insn_flags};
-use super::state::{CodeSize, Vcpu, attr, seg};
+use super::state::{BlockEnd, CodeSize, Vcpu, attr, seg};
 use super::stops::{DataAccess, Watched};
 use crate::boundary::{IoAccess, ProbeEvent, ProbeKind};
 use crate::mem::{Access, AccessKind, Memory, MmuIndex, TableUse, Translation, walk};
@@ -242,7 +242,7 @@ impl Vcpu {
             Ok(t) => {
                 // Accessed and dirty bits may have been set within code.
                 if env.mem.has_overwritten_code() {
-                    self.leave_block();
+                    self.end_block(BlockEnd::Elsewhere);
                 }
                 self.tlb.select(&regs);
                 self.watch_tables(env.mem, &tables, t.own_entry);
@@ -431,7 +431,7 @@ impl Vcpu {
             self.sync_tlb(env.mem);
         }
         if effect.code || effect.fetches {
-            self.leave_block();
+            self.end_block(BlockEnd::Elsewhere);
         }
     }
 

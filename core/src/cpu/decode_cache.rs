@@ -51,8 +51,10 @@ pub struct DecodeCache {
     blocks: HashMap<u64, Found, FixedState>,
     /// The keys of the blocks of each RAM page.
     pages: HashMap<u32, Vec<u64>, FixedState>,
-    /// Grows when blocks are dropped: what was looked up before is stale.
-    pub generation: u64,
+    /// How often the blocks of each RAM page were dropped, as far as any were.
+    drops: Vec<u32>,
+    /// How often all were.
+    clears: u32,
 }
 
 /// Makes [`AddressHasher`]s.
@@ -135,6 +137,18 @@ impl DecodeCache {
         (Found::Block(Block { start: start as u32, len: len as u32 }), used)
     }
 
+    /// What was looked up in the page of `ram_offset` holds as long as this is the same.
+    #[inline(always)]
+    pub fn version(&self, ram_offset: u64) -> u64 {
+        let drops = self.drops.get((ram_offset >> PAGE_SHIFT) as usize).copied().unwrap_or(0);
+        u64::from(self.clears) << 32 | u64::from(drops)
+    }
+
+    /// Has everything looked up again.
+    pub fn outdate(&mut self) {
+        self.clears += 1;
+    }
+
     /// The instructions of a block.
     pub fn insns(&self, block: Block) -> &[Insn] {
         &self.arena[block.start as usize..][..block.len as usize]
@@ -142,7 +156,11 @@ impl DecodeCache {
 
     /// Drops the blocks of a page whose code was overwritten.
     pub fn drop_page(&mut self, ram_page: u32) {
-        self.generation += 1;
+        let page = ram_page as usize;
+        if self.drops.len() <= page {
+            self.drops.resize(page + 1, 0);
+        }
+        self.drops[page] = self.drops[page].wrapping_add(1);
         for key in self.pages.remove(&ram_page).unwrap_or_default() {
             self.blocks.remove(&key);
         }
@@ -150,7 +168,7 @@ impl DecodeCache {
 
     /// Drops everything. Pages stay watched, which costs a slow store once each.
     pub fn clear(&mut self) {
-        self.generation += 1;
+        self.outdate();
         self.arena.clear();
         self.blocks.clear();
         self.pages.clear();

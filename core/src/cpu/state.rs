@@ -332,6 +332,19 @@ pub mod efer {
     pub const NXE: u64 = 1 << 11;
 }
 
+/// Why an instruction is the last of its block; each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BlockEnd {
+    /// It is not.
+    None,
+    /// An interrupt that is pending may have become deliverable.
+    Interrupts,
+    /// What comes next may be elsewhere: the mode, the privilege level, or translations changed.
+    Elsewhere,
+    /// Anything may have happened to devices, timers and other processors.
+    Everything,
+}
+
 /// The operating mode as far as decoding goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
@@ -373,6 +386,8 @@ pub struct Vcpu {
     pub block_end: usize,
     /// The run loop must look at interrupts, timers and activity before going on.
     pub attention: bool,
+    /// What it asks attention for, since somebody set this to [`BlockEnd::None`].
+    pub ended_for: BlockEnd,
     /// The instruction entered a handler (INT n, SYSCALL): TF does not trap after it.
     pub entered_handler: bool,
     /// The instruction was PAUSE or the like: others may go first.
@@ -417,6 +432,7 @@ impl Vcpu {
             fault_address: 0,
             block_end: 0,
             attention: true,
+            ended_for: BlockEnd::Everything,
             entered_handler: false,
             yielded: false,
             scratch_tables: Vec::with_capacity(4),
@@ -465,7 +481,7 @@ impl Vcpu {
         self.mmu = mmu;
         self.careful = careful;
         if careful {
-            self.leave_block();
+            self.end_block(BlockEnd::Everything);
         }
     }
 
@@ -481,11 +497,20 @@ impl Vcpu {
         self.tlb.select(&self.paging_regs());
     }
 
-    /// Makes the current instruction the last of its block.
+    /// Makes the current instruction the last of its block, and has the run loop look at
+    /// everything: devices, timers, other processors.
     #[inline]
     pub fn leave_block(&mut self) {
+        self.end_block(BlockEnd::Everything);
+    }
+
+    /// Makes the current instruction the last of its block, and has the run loop look at what
+    /// `why` says.
+    #[inline]
+    pub fn end_block(&mut self, why: BlockEnd) {
         self.block_end = 0;
         self.attention = true;
+        self.ended_for = self.ended_for.max(why);
     }
 
     /// The registers that decide translation.

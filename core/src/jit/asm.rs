@@ -344,6 +344,13 @@ impl Asm {
         self.wide(w, &[0x8D], reg, Rm::M(m));
     }
 
+    /// LEA of the address of a label.
+    pub fn lea_label(&mut self, reg: u8, label: Label) {
+        // [RIP + disp32]
+        self.put(&[0x48 | (reg >> 3) << 2, 0x8D, (reg & 7) << 3 | 5]);
+        self.distance_to(label);
+    }
+
     /// MOVZX r32, r/m of width `from`.
     pub fn movzx(&mut self, reg: u8, from: Width, rm: Rm) {
         match from {
@@ -451,6 +458,12 @@ mod tests {
         assert_eq!(text(|a| a.movsx(Width::Q, RDI, Width::D, Rm::R(R8))), "movsxd rdi,r8d");
         assert_eq!(text(|a| a.rorx(Width::Q, RDX, R11, 8)), "rorx rdx,r11,8");
         assert_eq!(text(|a| a.sarx(Width::D, R9, RBX, RCX)), "sarx r9d,ebx,ecx");
+        let there = |a: &mut Asm| {
+            let l = a.label();
+            a.lea_label(RCX, l);
+            a.bind(l);
+        };
+        assert_eq!(text(there), "lea rcx,[1007h]");
         assert_eq!(text(|a| a.mov_imm(R10, u64::MAX)), "mov r10,0FFFFFFFFFFFFFFFFh");
         assert_eq!(text(|a| a.save_flags()), "lahf; seto al");
         assert_eq!(text(|a| a.jmp_rm(Rm::M(Mem::at(RDX, 16)))), "jmp qword ptr [rdx+10h]");

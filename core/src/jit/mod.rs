@@ -9,13 +9,12 @@ mod asm;
 mod emit;
 mod jump_table;
 pub mod regs;
-mod stamps;
+mod return_ring;
 mod stats;
 mod thunks;
 mod translate;
 mod x87_image;
 
-pub use stamps::{Circumstances, Stamps};
 pub use stats::JitStats;
 
 use crate::codemem::{CodeRegion, Frame, Guest, enter, supported};
@@ -23,6 +22,7 @@ use crate::cpu::Insn;
 use crate::cpu::decode_cache::FixedState;
 use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT};
 use jump_table::JumpTable;
+use return_ring::ReturnRing;
 use std::collections::HashMap;
 use thunks::Thunks;
 use x87_image::X87Image;
@@ -55,8 +55,45 @@ pub struct ExitPoint {
     pub rip: u64,
     /// The block at `rip` was not begun, for want of budget.
     pub starved: bool,
-    /// Address of the 32-bit distance of the jump that can be linked to the target.
-    link: Option<usize>,
+    /// The jump that can be linked to the target.
+    link: Option<Link>,
+}
+
+impl ExitPoint {
+    /// One to an address that is not known to the translator.
+    pub fn to(rip: u64) -> Self {
+        Self { rip, starved: false, link: None }
+    }
+}
+
+/// A jump that can be linked.
+#[derive(Clone, Copy)]
+struct Link {
+    /// Its number among the exits.
+    exit: u32,
+    /// Address of its 32-bit distance.
+    at: usize,
+    /// Address of the code that leads to the dispatcher: where it goes while it is not linked.
+    stub: usize,
+    /// Its target must be checked: it may not be on the page of the jump, or not when it is taken.
+    checked: bool,
+}
+
+/// Where a block is entered.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// By whoever knows that the code is at its address now.
+    pub known: u64,
+    /// By whoever does not: the translation of its page is compared first.
+    pub checked: u64,
+}
+
+/// What is known of a RAM page with translated code.
+#[derive(Default)]
+struct Page {
+    blocks: Vec<Key>,
+    /// Exits that are linked to checked entries of these blocks.
+    linked: Vec<u32>,
 }
 
 /// Where the code of a block is.
@@ -91,9 +128,8 @@ pub struct Jit {
     region: CodeRegion,
     thunks: Thunks,
     thunk_bytes: usize,
-    blocks: HashMap<Key, u64, FixedState>,
-    /// The blocks of each RAM page.
-    pages: HashMap<u32, Vec<Key>, FixedState>,
+    blocks: HashMap<Key, Entry, FixedState>,
+    pages: HashMap<u32, Page, FixedState>,
     exits: Vec<ExitPoint>,
     /// A block is translated when it is wanted for this time.
     pub hot: u16,
@@ -102,19 +138,27 @@ pub struct Jit {
 }
 
 /// What is needed while generated code runs, besides the code.
-#[derive(Default)]
 pub struct Tables {
     sites: Vec<Site>,
     jumps: JumpTable,
+    returns: ReturnRing,
     /// The x87 state on its way to or from the host's unit.
     pub x87: Box<X87Image>,
-    /// Under which circumstances jump targets hold.
-    pub stamps: Stamps,
     /// What the translator did so far.
     pub stats: JitStats,
 }
 
 impl Tables {
+    fn new(thunks: &Thunks) -> Self {
+        Self {
+            sites: Vec::new(),
+            jumps: JumpTable::default(),
+            returns: ReturnRing::new(thunks.lost),
+            x87: Box::default(),
+            stats: JitStats::default(),
+        }
+    }
+
     /// A site.
     #[inline]
     pub fn site(&self, number: u32) -> &Site {
@@ -126,16 +170,21 @@ impl Tables {
         self.jumps.address()
     }
 
-    /// Remembers where jumps to `linear` go under `stamp`.
-    #[inline]
-    pub fn remember_jump(&mut self, linear: u64, stamp: u64, entry: u64) {
-        self.jumps.insert(linear, stamp, entry);
+    /// The host address of the ring of returns.
+    pub fn returns_address(&self) -> u64 {
+        self.returns.address()
     }
 
-    /// Where jumps to `linear` go under `stamp`, if that is known.
+    /// Remembers the checked entry of the block at `linear`.
     #[inline]
-    pub fn jump_target(&self, linear: u64, stamp: u64) -> Option<u64> {
-        self.jumps.find(linear, stamp)
+    pub fn remember_jump(&mut self, linear: u64, entry: Entry) {
+        self.jumps.insert(linear, entry.checked);
+    }
+
+    /// The checked entry of a block at `linear`, if one is known.
+    #[inline]
+    pub fn jump_target(&self, linear: u64) -> Option<u64> {
+        self.jumps.find(linear)
     }
 }
 
@@ -174,12 +223,12 @@ impl Jit {
             pages: HashMap::default(),
             exits: Vec::new(),
             hot: HOT,
-            tables: Tables::default(),
+            tables: Tables::new(&thunks),
         })
     }
 
     /// The entry point of the block at `ram_offset` when it is run at `linear`.
-    pub fn find(&self, ram_offset: u64, linear: u64) -> Option<u64> {
+    pub fn find(&self, ram_offset: u64, linear: u64) -> Option<Entry> {
         self.blocks.get(&(ram_offset, linear)).copied()
     }
 
@@ -189,13 +238,20 @@ impl Jit {
         self.exits[number as usize]
     }
 
-    /// Makes an exit go straight to `entry`, the block at its address, from now on.
-    pub fn link(&mut self, exit: ExitPoint, entry: u64) {
-        if let Some(at) = exit.link {
-            let distance = (entry as i64 - (at as i64 + 4)) as i32;
-            self.region.patch(at, distance.to_le_bytes());
-            self.tables.stats.links += 1;
+    /// Makes an exit go straight to `entry`, the block at its address, which lies at `ram_offset`,
+    /// from now on.
+    pub fn link(&mut self, exit: ExitPoint, ram_offset: u64, entry: Entry) {
+        let Some(link) = exit.link else { return };
+        if link.checked {
+            self.pages.entry((ram_offset >> PAGE_SHIFT) as u32).or_default().linked.push(link.exit);
         }
+        self.lead(link, if link.checked { entry.checked } else { entry.known });
+        self.tables.stats.links += 1;
+    }
+
+    fn lead(&mut self, link: Link, to: u64) {
+        let distance = (to as i64 - (link.at as i64 + 4)) as i32;
+        self.region.patch(link.at, distance.to_le_bytes());
     }
 
     /// The code, and what is needed while it runs.
@@ -205,11 +261,19 @@ impl Jit {
     }
 
     /// Forgets the blocks of a page whose code was overwritten. Whoever holds an entry point
-    /// must look it up again; linked jumps to these blocks come from the same page only.
+    /// must look it up again. Nothing leads to these blocks any more, but for jumps that are not
+    /// checked: those are in blocks of the same page.
     pub fn drop_page(&mut self, ram_page: u32) {
-        for key in self.pages.remove(&ram_page).unwrap_or_default() {
+        let Some(page) = self.pages.remove(&ram_page) else { return };
+        for key in page.blocks {
             self.blocks.remove(&key);
+            self.tables.jumps.forget(key.1);
             self.tables.stats.dropped += 1;
+        }
+        for exit in page.linked {
+            if let Some(link) = self.exits[exit as usize].link {
+                self.lead(link, link.stub as u64);
+            }
         }
     }
 
@@ -221,12 +285,14 @@ impl Jit {
         self.tables.sites.clear();
         self.exits.clear();
         self.tables.jumps.clear();
+        self.tables.returns.clear(self.thunks.lost);
         self.tables.stats.flushes += 1;
     }
 
     /// Every block that is translated now, in the order of the code.
     pub fn translated(&self) -> Vec<TranslatedBlock> {
-        let mut found: Vec<_> = self.blocks.iter().map(|(key, entry)| (*entry as usize, key.1)).collect();
+        let mut found: Vec<_> =
+            self.blocks.iter().map(|(key, entry)| (entry.checked as usize, key.1)).collect();
         found.sort_unstable();
         let ends = found.iter().skip(1).map(|(host, _)| *host).chain([self.region.next()]);
         found
@@ -236,9 +302,9 @@ impl Jit {
             .collect()
     }
 
-    fn keep(&mut self, ram_offset: u64, linear: u64, entry: u64) {
+    fn keep(&mut self, ram_offset: u64, linear: u64, entry: Entry) {
         debug_assert!((ram_offset ^ linear) & PAGE_OFFSET_MASK == 0);
         self.blocks.insert((ram_offset, linear), entry);
-        self.pages.entry((ram_offset >> PAGE_SHIFT) as u32).or_default().push((ram_offset, linear));
+        self.pages.entry((ram_offset >> PAGE_SHIFT) as u32).or_default().blocks.push((ram_offset, linear));
     }
 }

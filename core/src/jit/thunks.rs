@@ -2,7 +2,7 @@
 
 use super::asm::{Alu, Asm, Mem, Rm, Width, host};
 use super::regs::{pinned, slot_at};
-use crate::codemem::{CONTINUE, JUMP, X87_IN_HOST, X87_IN_IMAGE, field};
+use crate::codemem::{CONTINUE, EXIT_TO_TARGET, JUMP, X87_IN_HOST, X87_IN_IMAGE, field};
 use crate::softfloat::ieee::mxcsr;
 
 /// The callee-saved registers of the host's calling convention.
@@ -15,6 +15,8 @@ pub struct Thunks {
     pub enter: usize,
     /// Out of it, with the guest's registers in place; ECX is the number of the exit.
     pub exit: usize,
+    /// Out of it likewise, to linear address RCX.
+    pub lost: usize,
     /// Has the instruction of site ECX interpreted; comes back if generated code goes on behind
     /// it, with the flags in AX.
     pub slow: usize,
@@ -44,6 +46,10 @@ pub fn build(origin: usize) -> (Vec<u8>, Thunks) {
     load_vectors(&mut asm);
     thunks.exit = asm.here();
     exit(&mut asm);
+    thunks.lost = asm.here();
+    asm.store(Width::Q, frame(field::TARGET), host::RCX);
+    asm.mov_imm(host::RCX, u64::from(EXIT_TO_TARGET));
+    asm.jmp_to(thunks.exit);
     // `slow` leaves through `leave`, which expects the frame at the stack pointer.
     let leave = asm.here();
     leave_with_eax(&mut asm);

@@ -4,7 +4,7 @@
 //! depends on no byte outside that page, so a store to it drops all that there is to drop.
 
 use super::emit::Emitter;
-use super::{BLOCK_ROOM, ExitPoint, Jit, Site};
+use super::{BLOCK_ROOM, Entry, ExitPoint, Jit, Link, Site};
 use crate::cpu::decode_cache::{BLOCK_LIMIT, DecodeCache, Found, decoder, ends_block};
 use crate::cpu::state::CodeSize;
 use crate::mem::Memory;
@@ -23,7 +23,7 @@ impl Jit {
         code: &mut DecodeCache,
         ram_offset: u64,
         linear: u64,
-    ) -> Option<u64> {
+    ) -> Option<Entry> {
         if self.region.room() < BLOCK_ROOM {
             self.clear();
         }
@@ -36,7 +36,7 @@ impl Jit {
         let origin = self.region.next();
         let (first_site, first_exit) = (self.tables.sites.len() as u32, self.exits.len() as u32);
         let thunks = self.thunks;
-        let mut e = Emitter::new(origin, &thunks, linear, first_site, first_exit, &insns[0]);
+        let mut e = Emitter::new(origin, &thunks, (linear, ram_offset), first_site, first_exit, &insns[0]);
         let mut at = 0;
         let mut i = Instruction::default();
         for n in 0.. {
@@ -65,11 +65,10 @@ impl Jit {
             }
         }
         e.finish();
-        self.publish(&e, ram_offset, linear, at);
-        Some(origin as u64)
+        Some(self.publish(&e, ram_offset, linear, at))
     }
 
-    fn publish(&mut self, e: &Emitter<'_>, ram_offset: u64, linear: u64, guest_bytes: u64) {
+    fn publish(&mut self, e: &Emitter<'_>, ram_offset: u64, linear: u64, guest_bytes: u64) -> Entry {
         let origin = self.region.append(&e.asm.bytes);
         let count = e.count();
         self.tables.sites.extend(e.sites.iter().map(|s| Site {
@@ -79,16 +78,23 @@ impl Jit {
             ends: s.ends,
             always: s.always,
         }));
-        self.exits.extend(e.exits.iter().map(|x| ExitPoint {
-            rip: x.rip,
-            starved: x.starved,
-            link: x.link.map(|offset| origin + offset),
-        }));
-        self.keep(ram_offset, linear, origin as u64);
+        for x in &e.exits {
+            let exit = self.exits.len() as u32;
+            let link = x.link.as_ref().map(|l| Link {
+                exit,
+                at: origin + l.at,
+                stub: origin + l.stub,
+                checked: l.checked,
+            });
+            self.exits.push(ExitPoint { rip: x.rip, starved: x.starved, link });
+        }
+        let entry = Entry { known: e.known_entry() as u64, checked: origin as u64 };
+        self.keep(ram_offset, linear, entry);
         self.tables.stats.blocks += 1;
         self.tables.stats.guest_instructions += u64::from(count);
         self.tables.stats.guest_bytes += guest_bytes;
         self.tables.stats.host_bytes += e.asm.bytes.len() as u64;
+        entry
     }
 }
 

@@ -13,35 +13,40 @@ use crate::mem::{AccessKind, Memory};
 use crate::types::{Exception, vector};
 use iced_x86::FlowControl;
 
-/// Where a block was found last time, by linear address.
-#[derive(Clone, Copy, Default)]
+/// Where a block was found last time, by linear address and place in RAM.
+#[derive(Clone, Copy)]
 pub(super) struct Target {
     pub(super) linear: u64,
-    /// The stamp, code size and rights that it holds for.
-    key: u64,
+    pub(super) ram_offset: u64,
+    /// The version of the decoded code of its page, and its code size.
+    version: u64,
+    size: CodeSize,
     /// `None`: the first instruction crosses its page.
     pub(super) block: Option<Block>,
-    pub(super) ram_offset: u64,
-    /// Where it is in generated code; 0 if it is not, as far as is known.
-    pub(super) entry: u64,
     /// How often it was wanted in generated code.
     pub(super) runs: u16,
 }
 
 const TARGETS: usize = 8192;
 
-/// Address spaces share the addresses of their kernel, but not the slots of its blocks.
-#[inline(always)]
-fn target_slot(linear: u64, key: u64) -> usize {
-    (linear ^ (linear >> 12) ^ (key >> 16).wrapping_mul(0x9E5)) as usize % TARGETS
+impl Target {
+    /// No version is so.
+    const NONE: Self =
+        Self { linear: 0, ram_offset: 0, version: u64::MAX, size: CodeSize::Bits64, block: None, runs: 0 };
 }
 
-/// The blocks that a vCPU ran lately. Entries die by their key, so nothing is ever cleared.
+/// Programs at the same address in different pages do not share a slot.
+#[inline(always)]
+fn target_slot(linear: u64, ram_offset: u64) -> usize {
+    (linear ^ (ram_offset >> 12)) as usize % TARGETS
+}
+
+/// The blocks that a vCPU ran lately. Entries die with their version, so nothing is ever cleared.
 pub struct TargetCache(pub(super) Box<[Target; TARGETS]>);
 
 impl Default for TargetCache {
     fn default() -> Self {
-        Self(Box::new([Target::default(); TARGETS]))
+        Self(Box::new([Target::NONE; TARGETS]))
     }
 }
 
@@ -214,30 +219,28 @@ impl Runner<'_, '_> {
         if self.env.mem.has_overwritten_code() {
             drop_pages(self.env.mem, self.code, jit);
         }
-        self.cpu.tlb.follow_code(self.code.generation);
     }
 
     /// The slot of what is at RIP; `None` if its first instruction must be taken the careful way.
     #[inline]
     pub(super) fn find_target(&mut self) -> Option<usize> {
         let linear = self.linear_rip()?;
-        let key = self.target_key();
-        let slot = target_slot(linear, key);
+        let ram_offset = match self.cpu.tlb.find(self.cpu.mmu, linear, AccessKind::Execute) {
+            Some(offset) => offset,
+            None => self.fetch_offset(linear)?,
+        };
+        let slot = target_slot(linear, ram_offset);
+        let (version, size) = (self.code.version(ram_offset), self.cpu.code_size);
         let known = &self.targets.0[slot];
-        if known.linear == linear && known.key == key {
+        let same_code = known.version == version && known.size == size;
+        if known.linear == linear && known.ram_offset == ram_offset && same_code {
             return Some(slot);
         }
-        let (block, ram_offset) = self.decode_block(linear)?;
-        // Decoding may have changed the stamp.
-        let key = self.target_key();
-        let slot = target_slot(linear, key);
-        self.targets.0[slot] = Target { linear, key, block, ram_offset, entry: 0, runs: 0 };
+        let block = self.decode_block(ram_offset);
+        // Decoding may have dropped everything.
+        let version = self.code.version(ram_offset);
+        self.targets.0[slot] = Target { linear, ram_offset, version, size, block, runs: 0 };
         Some(slot)
-    }
-
-    #[inline(always)]
-    fn target_key(&self) -> u64 {
-        self.cpu.tlb.stamp() << 16 | (self.cpu.code_size as u64) << 8 | self.cpu.mmu as u64
     }
 
     /// The linear address of RIP; `None` near the limit of a code segment, where each
@@ -253,10 +256,10 @@ impl Runner<'_, '_> {
         (room >= 1024).then(|| cs.base.wrapping_add(rip) & 0xFFFF_FFFF)
     }
 
-    /// Looks the block up by physical address. `None`: the fetch faults, and the careful way
-    /// will raise that. `Some(None)`: the first instruction crosses its page.
+    /// Where in RAM the code at RIP is, by a page walk. `None`: there is none, or the fetch faults;
+    /// the careful way will raise that.
     #[cold]
-    fn decode_block(&mut self, linear: u64) -> Option<(Option<Block>, u64)> {
+    fn fetch_offset(&mut self, linear: u64) -> Option<u64> {
         if self.cpu.code_size == CodeSize::Bits64 && !crate::cpu::access::canonical(linear) {
             return None;
         }
@@ -265,15 +268,18 @@ impl Runner<'_, '_> {
             // Accessed bits were set within code.
             return None;
         }
-        let offset = self.env.mem.ram_offset(gpa)?;
-        let found = self.code.block_at(self.env.mem, offset, self.cpu.code_size);
+        self.env.mem.ram_offset(gpa).map(|offset| offset as u64)
+    }
+
+    /// Looks the block up by its place in RAM. `None`: the first instruction crosses its page.
+    #[cold]
+    fn decode_block(&mut self, ram_offset: u64) -> Option<Block> {
+        let found = self.code.block_at(self.env.mem, ram_offset as usize, self.cpu.code_size);
         self.cpu.sync_tlb(self.env.mem);
-        self.cpu.tlb.follow_code(self.code.generation);
-        let block = match found {
+        match found {
             Found::Block(block) => Some(block),
             Found::Crosses => None,
-        };
-        Some((block, offset as u64))
+        }
     }
 
     /// One instruction with everything checked: its fetch, breakpoints, TF.

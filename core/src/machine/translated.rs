@@ -1,22 +1,22 @@
 //! Running translated code: in, out, and the interpreter in between.
 
 use super::run_loop::{Runner, TripleFault};
-use crate::codemem::{CONTINUE, Frame, Guest, JUMP, LEAVE, LOAD_X87, X87_IN_IMAGE, X87_IN_STATE};
+use crate::codemem::{
+    CONTINUE, EXIT_TO_TARGET, Frame, Guest, JUMP, LEAVE, LOAD_X87, X87_IN_IMAGE, X87_IN_STATE,
+};
 use crate::cpu::flags::{self, CF, Flags, OF};
-use crate::cpu::state::{CodeSize, seg};
-use crate::jit::{Circumstances, ExitPoint, Jit, Tables, regs};
-use crate::types::Exception;
+use crate::cpu::state::{BlockEnd, CodeSize, Shadow, seg};
+use crate::cpu::{Activity, system};
+use crate::jit::{Entry, ExitPoint, Jit, Tables, regs};
 
 /// What generated code runs against.
 struct World<'w, 'a, 'e> {
     runner: &'w mut Runner<'a, 'e>,
     tables: &'w mut Tables,
-    /// What the last interpreted instruction raised.
-    fault: Option<Exception>,
+    /// The last interpreted instruction led to a triple fault.
+    triple_fault: bool,
     /// The flags as they came out of the frame, with what they were made of.
     flags: (u64, Flags),
-    /// The circumstances that the frame's stamp stands for.
-    circumstances: Circumstances,
 }
 
 /// SF, ZF, AF, PF and CF are where LAHF puts them; OF comes below.
@@ -38,21 +38,17 @@ impl World<'_, '_, '_> {
     #[inline]
     fn refresh(&mut self, frame: &mut Frame) {
         let cpu = &*self.runner.cpu;
-        let now = self.runner.circumstances();
+        frame.tlb = cpu.tlb.table_address(cpu.mmu);
         frame.fs_base = cpu.segs[seg::FS].base;
         frame.gs_base = cpu.segs[seg::GS].base;
         frame.vectors_allowed = u64::from(cpu.sse_allowed());
-        if now != self.circumstances {
-            self.circumstances = now;
-            frame.stamp = self.tables.stamps.stamp(now);
-            frame.tlb = cpu.tlb.table_address(cpu.mmu);
-        }
     }
 
     /// All of the frame, from the vCPU.
     fn fill(&mut self, frame: &mut Frame) {
         frame.ram = self.runner.env.mem.ram.host_address();
         frame.jumps = self.tables.jumps_address();
+        frame.returns = self.tables.returns_address();
         frame.x87_image = self.tables.x87.address();
         let state = &mut self.runner.cpu.state;
         frame.xmm = state.xmm.as_mut_ptr() as u64;
@@ -107,28 +103,44 @@ impl Guest for World<'_, '_, '_> {
         let runner = &mut *self.runner;
         let clock = &mut *runner.env.clock;
         clock.icount = clock.limit.wrapping_sub((frame.budget + rest) as u64).wrapping_add(1);
-        runner.cpu.set_rip(site.rip);
-        runner.cpu.block_end = usize::MAX;
+        let cpu = &mut *runner.cpu;
+        cpu.set_rip(site.rip);
+        cpu.block_end = usize::MAX;
+        cpu.ended_for = BlockEnd::None;
         let next = site.rip.wrapping_add(u64::from(site.insn.len));
-        if let Err(e) = runner.cpu.execute(runner.env, &site.insn) {
-            self.fault = Some(e);
-            return LEAVE;
-        }
-        let left = runner.cpu.block_end != usize::MAX || runner.cpu.attention;
-        let clock = &*runner.env.clock;
-        // A repeated string may have used up what the rest of the block had paid for.
-        frame.budget = clock.limit as i64 - clock.icount as i64 - (rest - 1);
-        if left || frame.budget < 0 || runner.env.mem.has_overwritten_code() {
-            return LEAVE;
-        }
-        let rip = runner.cpu.rip();
+        let result = cpu.execute(runner.env, &site.insn);
         self.tables.stats.interpreted += 1;
         self.tables.stats.untranslated += u64::from(always);
+        // If the block goes on, this instruction's shadow covers the next one, which runs.
+        let shadowed = runner.cpu.shadow == Shadow::Sti && !ends && rest > 1 && result.is_ok();
+        if shadowed {
+            runner.cpu.shadow = Shadow::None;
+        }
+        if let Err(e) = result
+            && runner.raise(e).is_err()
+        {
+            self.triple_fault = true;
+            return LEAVE;
+        }
+        let goes_on = runner.goes_on();
+        let cpu = &*runner.cpu;
+        let straight = result.is_ok() && !ends && cpu.rip() == next && cpu.ended_for < BlockEnd::Elsewhere;
+        let clock = &*runner.env.clock;
+        // A repeated string may have used up what the rest of the block had paid for.
+        let paid = if straight { rest - 1 } else { 0 };
+        frame.budget = clock.limit as i64 - clock.icount as i64 - paid;
+        if !goes_on || frame.budget < 0 {
+            if shadowed {
+                runner.cpu.shadow = Shadow::Sti;
+                runner.cpu.attention = true;
+            }
+            return LEAVE;
+        }
+        let rip = cpu.rip();
         self.refresh(frame);
-        let answer = if !ends && rip == next {
+        let answer = if straight {
             CONTINUE
-        } else if let Some(entry) = self.tables.jump_target(rip, frame.stamp) {
-            frame.budget += rest - 1;
+        } else if let Some(entry) = self.tables.jump_target(rip) {
             frame.entry = entry;
             JUMP
         } else {
@@ -140,6 +152,27 @@ impl Guest for World<'_, '_, '_> {
 }
 
 impl Runner<'_, '_> {
+    /// Whether generated code may go on behind an instruction. If so, nobody is asked for attention
+    /// any more: nothing is there that the run loop would find.
+    fn goes_on(&mut self) -> bool {
+        let cpu = &mut *self.cpu;
+        let unusual = cpu.careful
+            || cpu.stops.armed()
+            || cpu.code_size != CodeSize::Bits64
+            || cpu.activity != Activity::Running
+            || cpu.shadow != Shadow::None
+            || cpu.pending_debug != 0;
+        let interrupted = (cpu.nmi_pending && !cpu.nmi_masked)
+            || (system::interruptible(cpu) && self.env.io.interrupt_pending(cpu.id));
+        let ended = cpu.block_end != usize::MAX || cpu.attention;
+        let known = ended == (cpu.ended_for != BlockEnd::None) && cpu.ended_for != BlockEnd::Everything;
+        if unusual || interrupted || !known || self.env.mem.has_overwritten_code() {
+            return false;
+        }
+        cpu.attention = false;
+        true
+    }
+
     /// Runs translated code from RIP on, if there is any; otherwise interprets one block.
     pub(super) fn run_translated(&mut self, jit: &mut Jit) -> Result<(), TripleFault> {
         let entry = match self.known_entry(jit) {
@@ -147,7 +180,7 @@ impl Runner<'_, '_> {
             None => {
                 let Some(slot) = self.find_target() else { return self.careful_step() };
                 let Some(entry) = self.entry_of(slot, jit) else { return self.run_block() };
-                entry
+                entry.known
             }
         };
         let mut frame = Frame { entry, ..Frame::default() };
@@ -155,13 +188,8 @@ impl Runner<'_, '_> {
         loop {
             let (code, tables) = jit.parts();
             tables.stats.entries += 1;
-            let mut world = World {
-                runner: self,
-                tables,
-                fault: None,
-                flags: (u64::MAX, Flags::default()),
-                circumstances: UNKNOWN,
-            };
+            let flags = (u64::MAX, Flags::default());
+            let mut world = World { runner: self, tables, triple_fault: false, flags };
             world.refresh(&mut frame);
             if first {
                 world.fill(&mut frame);
@@ -169,15 +197,15 @@ impl Runner<'_, '_> {
             }
             if code.run(&mut frame, &mut world) != 0 {
                 world.tables.stats.left += 1;
-                let fault = world.fault;
-                if let Some(e) = fault {
-                    self.raise(e)?;
-                }
+                let triple_fault = world.triple_fault;
                 self.drop_overwritten(Some(jit));
-                return Ok(());
+                return if triple_fault { Err(TripleFault) } else { Ok(()) };
             }
             world.put_back(&mut frame);
-            let exit = jit.exit(frame.exit);
+            let exit = match frame.exit {
+                target if target == u64::from(EXIT_TO_TARGET) => ExitPoint::to(frame.target),
+                number => jit.exit(number),
+            };
             let clock = &mut *self.env.clock;
             clock.icount = clock.limit.wrapping_sub(frame.budget as u64);
             self.cpu.set_rip(exit.rip);
@@ -190,76 +218,55 @@ impl Runner<'_, '_> {
             }
             jit.tables.stats.unlinked += 1;
             match self.go_on(exit, jit) {
-                Some(entry) => frame.entry = entry,
-                None => return Ok(()),
+                Some(entry) => frame.entry = entry.known,
+                None => return self.run_block(),
             }
         }
     }
 
-    /// The entry point of the block at RIP, if a jump went there under the same circumstances.
+    /// The checked entry of a block at RIP, if one is known.
     #[inline]
-    fn known_entry(&self, jit: &mut Jit) -> Option<u64> {
-        let stamp = jit.tables.stamps.stamp(self.circumstances());
-        jit.tables.jump_target(self.cpu.rip(), stamp).filter(|_| self.cpu.code_size == CodeSize::Bits64)
+    fn known_entry(&self, jit: &Jit) -> Option<u64> {
+        jit.tables.jump_target(self.cpu.rip()).filter(|_| self.cpu.code_size == CodeSize::Bits64)
     }
 
-    /// The entry point behind an exit, linked to it; `None` if it is not translated.
-    fn go_on(&mut self, exit: ExitPoint, jit: &mut Jit) -> Option<u64> {
+    /// The block behind an exit, linked to it; `None` if it is not translated.
+    fn go_on(&mut self, exit: ExitPoint, jit: &mut Jit) -> Option<Entry> {
         let slot = self.find_target()?;
         let flushes = jit.tables.stats.flushes;
         let entry = self.entry_of(slot, jit)?;
         if jit.tables.stats.flushes == flushes {
-            jit.link(exit, entry);
+            jit.link(exit, self.targets.0[slot].ram_offset, entry);
         }
         Some(entry)
     }
 
-    /// The entry point of a target, translated now if it has run often enough.
-    fn entry_of(&mut self, slot: usize, jit: &mut Jit) -> Option<u64> {
+    /// The entries of the block of a target, translated now if it has run often enough.
+    fn entry_of(&mut self, slot: usize, jit: &mut Jit) -> Option<Entry> {
         let target = &mut self.targets.0[slot];
         target.block?;
-        if target.entry == 0 {
-            target.runs = target.runs.saturating_add(1);
-            if target.runs < jit.hot || self.cpu.code_size != CodeSize::Bits64 {
-                return None;
-            }
-            let (linear, offset) = (target.linear, target.ram_offset);
-            let entry = match jit.find(offset, linear) {
-                Some(entry) => entry,
-                None => self.translate_block(jit, offset, linear)?,
-            };
-            self.targets.0[slot].entry = entry;
+        if self.cpu.code_size != CodeSize::Bits64 {
+            return None;
         }
-        let target = &self.targets.0[slot];
-        let entry = target.entry;
-        let stamp = jit.tables.stamps.stamp(self.circumstances());
-        jit.tables.remember_jump(target.linear, stamp, entry);
+        let (linear, offset) = (target.linear, target.ram_offset);
+        let entry = match jit.find(offset, linear) {
+            Some(entry) => entry,
+            None => {
+                target.runs = target.runs.saturating_add(1);
+                if target.runs < jit.hot {
+                    return None;
+                }
+                self.translate_block(jit, offset, linear)?
+            }
+        };
+        jit.tables.remember_jump(linear, entry);
         Some(entry)
     }
 
     #[cold]
-    fn translate_block(&mut self, jit: &mut Jit, ram_offset: u64, linear: u64) -> Option<u64> {
-        let flushes = jit.tables.stats.flushes;
+    fn translate_block(&mut self, jit: &mut Jit, ram_offset: u64, linear: u64) -> Option<Entry> {
         let entry = jit.translate(self.env.mem, self.code, ram_offset, linear);
-        let flushed = jit.tables.stats.flushes != flushes;
-        if flushed {
-            // Whoever remembers an entry point does so under this generation.
-            self.code.generation += 1;
-        }
         self.cpu.sync_tlb(self.env.mem);
-        self.cpu.tlb.follow_code(self.code.generation);
-        entry.filter(|_| !flushed)
-    }
-
-    fn circumstances(&self) -> Circumstances {
-        Circumstances {
-            vcpu: self.cpu.id,
-            translations: self.cpu.tlb.stamp(),
-            code: self.code.generation,
-            rights: self.cpu.mmu as u32 | (self.cpu.code_size as u32) << 8,
-        }
+        entry
     }
 }
-
-/// Circumstances that are never met.
-const UNKNOWN: Circumstances = Circumstances { vcpu: usize::MAX, translations: 0, code: 0, rights: 0 };

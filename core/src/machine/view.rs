@@ -88,7 +88,7 @@ impl Machine {
     pub fn set_accel(&mut self, accel: Accel) -> Result<(), JitUnavailable> {
         self.jit = None;
         // Entry points of a translator that is gone must not be found again.
-        self.code.generation += 1;
+        self.code.outdate();
         if accel == Accel::Jit {
             self.jit = Some(Box::new(Jit::new()?));
         }

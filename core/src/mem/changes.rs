@@ -12,8 +12,6 @@ pub enum Change {
         first: u16,
         /// The last entry.
         last: u16,
-        /// Instructions may have been fetched through one of them.
-        executable: bool,
     },
     /// A used entry of any other table was overwritten.
     Directory {

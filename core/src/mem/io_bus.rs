@@ -26,6 +26,10 @@ pub trait IoBus {
     fn cr8(&self, vcpu: VcpuId) -> u64;
     /// MOV to CR8; `value` is below 16.
     fn set_cr8(&mut self, vcpu: VcpuId, now: VirtualNs, value: u64);
+    /// Whether an external interrupt waits for a vCPU.
+    fn interrupt_pending(&self, _: VcpuId) -> bool {
+        false
+    }
     /// Where what probes see goes, if anywhere.
     fn probe_log(&mut self) -> Option<&mut ProbeLog> {
         None

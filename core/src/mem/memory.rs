@@ -198,7 +198,7 @@ impl Memory {
         {
             let entry = |offset| (offset as u64 & PAGE_OFFSET_MASK) as u16 / 8;
             let (first, last) = (entry(offset), entry(offset + len - 1));
-            self.changes.push(Change::Entries { table: page as u32, first, last, executable });
+            self.changes.push(Change::Entries { table: page as u32, first, last });
             effect.translations = true;
             effect.fetches = executable;
         }
@@ -379,8 +379,8 @@ mod tests {
         assert!(effect.translations && !effect.fetches, "not executable");
         let effect = mem.write_watched(0x3008, 0u64);
         assert!(effect.translations && effect.fetches, "still watched, and executable now");
-        let change = |executable| Change::Entries { table: 3, first: 1, last: 1, executable };
-        assert_eq!(mem.changes.since(before).unwrap(), [change(false), change(true)]);
+        let change = Change::Entries { table: 3, first: 1, last: 1 };
+        assert_eq!(mem.changes.since(before).unwrap(), [change, change]);
     }
 
     #[test]

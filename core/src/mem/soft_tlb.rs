@@ -41,6 +41,8 @@ pub mod tlb_layout {
     pub const READ_TAG: i32 = offset_of!(TlbEntry, read_tag) as i32;
     /// Offset of [`TlbEntry::write_tag`].
     pub const WRITE_TAG: i32 = offset_of!(TlbEntry, write_tag) as i32;
+    /// Offset of [`TlbEntry::exec_tag`].
+    pub const EXEC_TAG: i32 = offset_of!(TlbEntry, exec_tag) as i32;
     /// Offset of [`TlbEntry::ram_offset`].
     pub const RAM_OFFSET: i32 = offset_of!(TlbEntry, ram_offset) as i32;
 
@@ -63,10 +65,13 @@ pub struct TlbEntry {
     pub ram_offset: u64,
 }
 
-/// The entries of a table: as many as a page of page-table entries has, so that entry n of
-/// such a page is cached in slot n and nowhere else.
-pub const ENTRIES: usize = 512;
-const TABLES: usize = 4;
+/// The entries of a table: a multiple of what a page of page-table entries has, so that entry n of
+/// such a page is cached in a slot that is n modulo [`PAGE_ENTRIES`].
+pub const ENTRIES: usize = 4096;
+/// The entries of a page of 8-byte page-table entries.
+const PAGE_ENTRIES: usize = 512;
+/// The MMU indices whose translations are kept: all but the last.
+const TABLES: usize = MmuIndex::UserAligned as usize;
 /// The address spaces whose translations are kept.
 const CONTEXTS: usize = 8;
 /// Flipped in a write tag if stores to the page must be seen; it moves the page to another slot.
@@ -90,27 +95,48 @@ impl TlbEntry {
     }
 }
 
-/// The translations of one context for one MMU index.
+/// The translations of one context for one MMU index. All of it is on the heap, and stays where it is.
 struct Table {
-    entries: [TlbEntry; ENTRIES],
+    entries: Box<[TlbEntry; ENTRIES]>,
     /// The RAM page of each entry that may be written at full speed.
-    write_pages: [u32; ENTRIES],
+    write_pages: Box<[u32; ENTRIES]>,
     /// The slots that may be in use: bit n % 64 of word n / 64 for slot n.
     used: [u64; ENTRIES / 64],
+    /// Bit n % [`SUMMARY`] is set if RAM page n was ever among the `write_pages` since they were
+    /// all cleared.
+    summary: [u64; SUMMARY / 64],
+}
+
+/// The bits of a table's summary of the pages that it lets be written.
+const SUMMARY: usize = 8192;
+
+fn boxed<T: Clone, const N: usize>(make: impl FnMut(usize) -> T) -> Box<[T; N]> {
+    let all: Box<[T]> = (0..N).map(make).collect();
+    all.try_into().unwrap_or_else(|_| unreachable!("N of them"))
 }
 
 impl Table {
     fn new() -> Self {
         Self {
-            entries: std::array::from_fn(TlbEntry::empty),
-            write_pages: [NO_PAGE; ENTRIES],
+            entries: boxed(TlbEntry::empty),
+            write_pages: boxed(|_| NO_PAGE),
             used: [0; ENTRIES / 64],
+            summary: [0; SUMMARY / 64],
         }
     }
 
     fn clear_slot(&mut self, slot: usize) {
         self.entries[slot] = TlbEntry::empty(slot);
         self.write_pages[slot] = NO_PAGE;
+    }
+
+    /// Forgets whatever may come of entry `n` of a page of page-table entries.
+    fn clear_entry(&mut self, n: usize) {
+        for slot in (n..ENTRIES).step_by(PAGE_ENTRIES) {
+            if self.used[slot / 64] >> (slot % 64) & 1 != 0 {
+                self.clear_slot(slot);
+            }
+        }
     }
 
     fn clear(&mut self) {
@@ -121,10 +147,19 @@ impl Table {
                 bits &= bits - 1;
             }
         }
+        self.summary = [0; SUMMARY / 64];
+    }
+
+    /// Lets a slot be written at full speed.
+    fn allow_writes(&mut self, slot: usize, page: u32) {
+        self.write_pages[slot] = page;
+        let bit = page as usize % SUMMARY;
+        self.summary[bit / 64] |= 1 << (bit % 64);
     }
 
     fn drop_writes_to(&mut self, page: u32) {
-        if self.used == [0; ENTRIES / 64] {
+        let bit = page as usize % SUMMARY;
+        if self.summary[bit / 64] >> (bit % 64) & 1 == 0 {
             return;
         }
         for (part, pages) in self.write_pages.chunks_exact_mut(32).enumerate() {
@@ -143,25 +178,21 @@ impl Table {
 /// The translations of one address space.
 struct Context {
     regs: PagingRegs,
-    stamp: u64,
     /// When it was left last.
     left: u64,
     /// The page-table pages that its translations came through: bit n % 512 for RAM page n.
     walked: [u64; 8],
-    /// Where they are never changes, so that generated code can hold their address.
-    tables: Box<[Table; TABLES]>,
+    tables: [Table; TABLES],
 }
 
 impl Context {
-    fn new(regs: PagingRegs, stamp: u64) -> Self {
-        let tables = Box::new(std::array::from_fn(|_| Table::new()));
-        Self { regs, stamp, left: 0, walked: [0; 8], tables }
+    fn new(regs: PagingRegs) -> Self {
+        Self { regs, left: 0, walked: [0; 8], tables: std::array::from_fn(|_| Table::new()) }
     }
 
-    fn clear(&mut self, stamp: u64) {
+    fn clear(&mut self) {
         self.tables.iter_mut().for_each(Table::clear);
         self.walked = [0; 8];
-        self.stamp = stamp;
     }
 
     fn came_through(&self, table: u32) -> bool {
@@ -174,25 +205,22 @@ impl Context {
 pub struct SoftTlb {
     live: Context,
     parked: Vec<Context>,
-    /// The number of stamps given out; each is unique.
-    stamps: u64,
+    /// What there is where nothing is cached: it stays empty.
+    nothing: Table,
     /// Counts switches between contexts.
     switches: u64,
     /// The number of the first change to memory that this TLB has not followed.
     pub next_change: u64,
-    /// The generation of decoded code that the stamps are in step with.
-    code_generation: u64,
 }
 
 impl Default for SoftTlb {
     fn default() -> Self {
         Self {
-            live: Context::new(PagingRegs::default(), 1),
+            live: Context::new(PagingRegs::default()),
             parked: Vec::new(),
-            stamps: 1,
+            nothing: Table::new(),
             switches: 0,
             next_change: 0,
-            code_generation: 0,
         }
     }
 }
@@ -206,13 +234,14 @@ impl SoftTlb {
     /// The one place where a translation of `va` can be.
     #[inline(always)]
     pub fn entry(&self, index: MmuIndex, va: u64) -> &TlbEntry {
-        &self.live.tables[index as usize].entries[slot_of(va)]
+        &self.entries(index)[slot_of(va)]
     }
 
-    /// The entries for an MMU index in the current context, by `va >> 12 & 511`. Each context
-    /// has them at an address that never changes.
+    /// The entries for an MMU index in the current context, by `va >> 12` modulo their number. Each
+    /// context has them at an address that never changes.
+    #[inline(always)]
     pub fn entries(&self, index: MmuIndex) -> &[TlbEntry; ENTRIES] {
-        &self.live.tables[index as usize].entries
+        &self.live.tables.get(index as usize).unwrap_or(&self.nothing).entries
     }
 
     /// The RAM offset of `va` if a translation that allows the access is known.
@@ -227,20 +256,13 @@ impl SoftTlb {
         (offset <= PAGE_OFFSET_MASK).then(|| e.ram_offset + offset)
     }
 
-    /// What is derived from translations of the current context, and from decoded code, holds
-    /// as long as this is the same. It is never the same for two contexts.
-    #[inline(always)]
-    pub fn stamp(&self) -> u64 {
-        self.live.stamp
-    }
-
     /// Remembers a translation of the page of `va` to RAM at `ram_offset`; `fast_write` says
     /// that no flag of the page wants to see stores.
     pub fn insert(&mut self, index: MmuIndex, va: u64, t: &Translation, ram_offset: u64, fast_write: bool) {
         let page = va & !PAGE_OFFSET_MASK;
         let slot = slot_of(va);
         let none = no_match(slot);
-        let table = &mut self.live.tables[index as usize];
+        let Some(table) = self.live.tables.get_mut(index as usize) else { return };
         table.entries[slot] = TlbEntry {
             read_tag: if t.readable { page } else { none },
             write_tag: match (t.writable, fast_write) {
@@ -251,20 +273,23 @@ impl SoftTlb {
             exec_tag: if t.executable { page } else { none },
             ram_offset,
         };
-        let fast = t.writable && fast_write;
-        table.write_pages[slot] = if fast { (ram_offset >> PAGE_SHIFT) as u32 } else { NO_PAGE };
+        table.write_pages[slot] = NO_PAGE;
+        if t.writable && fast_write {
+            table.allow_writes(slot, (ram_offset >> PAGE_SHIFT) as u32);
+        }
         table.used[slot / 64] |= 1 << (slot % 64);
     }
 
     /// Nobody wants to see stores to the page of `va` any more, if its translation is known.
     pub fn allow_fast_writes(&mut self, index: MmuIndex, va: u64) {
         let slot = slot_of(va);
-        let table = &mut self.live.tables[index as usize];
+        let Some(table) = self.live.tables.get_mut(index as usize) else { return };
         let e = &mut table.entries[slot];
         let page = va & !PAGE_OFFSET_MASK;
         if e.write_tag == page ^ WATCHED {
             e.write_tag = page;
-            table.write_pages[slot] = (e.ram_offset >> PAGE_SHIFT) as u32;
+            let ram_page = (e.ram_offset >> PAGE_SHIFT) as u32;
+            table.allow_writes(slot, ram_page);
         }
     }
 
@@ -292,58 +317,38 @@ impl SoftTlb {
     /// An empty context for `regs`, instead of the one that was left longest ago if there are
     /// enough; its place among the parked ones.
     fn new_context(&mut self, regs: PagingRegs) -> usize {
-        self.stamps += 1;
         if self.parked.len() < CONTEXTS - 1 {
-            self.parked.push(Context::new(regs, self.stamps));
+            self.parked.push(Context::new(regs));
             return self.parked.len() - 1;
         }
         let oldest = (0..self.parked.len()).min_by_key(|&n| self.parked[n].left).unwrap_or(0);
-        self.parked[oldest].clear(self.stamps);
+        self.parked[oldest].clear();
         self.parked[oldest].regs = regs;
         oldest
     }
 
-    /// Does something, with a new stamp, to those contexts that `which` picks.
-    fn renew(&mut self, which: impl Fn(&Context) -> bool, mut what: impl FnMut(&mut Context, u64)) {
-        for context in std::iter::once(&mut self.live).chain(&mut self.parked).filter(|c| which(c)) {
-            self.stamps += 1;
-            what(context, self.stamps);
-        }
+    fn contexts(&mut self) -> impl Iterator<Item = &mut Context> {
+        std::iter::once(&mut self.live).chain(&mut self.parked)
     }
 
     /// Forgets everything.
     pub fn flush(&mut self) {
-        self.renew(|_| true, Context::clear);
-    }
-
-    /// Renews the stamps if decoded code was dropped since the last call.
-    #[inline]
-    pub fn follow_code(&mut self, generation: u64) {
-        if self.code_generation != generation {
-            self.code_generation = generation;
-            self.renew(|_| true, |c, stamp| c.stamp = stamp);
-        }
+        self.contexts().for_each(Context::clear);
     }
 
     /// Drops what a change to memory makes wrong.
     pub fn follow(&mut self, change: Change) {
         match change {
-            Change::Entries { table, first, last, executable } => self.renew(
-                |c| c.came_through(table),
-                |c, stamp| {
-                    for t in c.tables.iter_mut() {
-                        (first..=last).for_each(|slot| t.clear_slot(slot.into()));
-                    }
-                    if executable {
-                        c.stamp = stamp;
-                    }
-                },
-            ),
-            Change::Directory { table } => self.renew(|c| c.came_through(table), Context::clear),
-            Change::Watched { page } => {
-                for c in std::iter::once(&mut self.live).chain(&mut self.parked) {
-                    c.tables.iter_mut().for_each(|t| t.drop_writes_to(page));
+            Change::Entries { table, first, last } => {
+                for t in self.contexts().filter(|c| c.came_through(table)).flat_map(|c| &mut c.tables) {
+                    (first..=last).for_each(|n| t.clear_entry(n.into()));
                 }
+            }
+            Change::Directory { table } => {
+                self.contexts().filter(|c| c.came_through(table)).for_each(Context::clear);
+            }
+            Change::Watched { page } => {
+                self.contexts().flat_map(|c| &mut c.tables).for_each(|t| t.drop_writes_to(page));
             }
             Change::Everything => self.flush(),
         }

@@ -5,7 +5,7 @@ use super::Operand;
 use crate::cpu::env::Env;
 use crate::cpu::flags;
 use crate::cpu::insn::{Exec, Handler, Insn};
-use crate::cpu::state::{Shadow, Vcpu};
+use crate::cpu::state::{BlockEnd, Shadow, Vcpu};
 use crate::cpu::system::deliver::{Event, Source, deliver};
 use crate::cpu::system::fast_call;
 use crate::cpu::system::transfer::{Branch, far_branch, far_return, interrupt_return};
@@ -122,7 +122,7 @@ fn sti(cpu: &mut Vcpu, _: &mut Env<'_>, _: &Insn) -> Exec {
     if !cpu.flags.system(flags::IF) {
         cpu.flags.set_system(flags::IF, true);
         cpu.shadow = Shadow::Sti;
-        cpu.leave_block();
+        cpu.end_block(BlockEnd::Interrupts);
     }
     Ok(())
 }

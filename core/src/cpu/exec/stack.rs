@@ -10,7 +10,7 @@ use super::operand::Operand;
 use crate::cpu::env::Env;
 use crate::cpu::flags::{AC, ARITHMETIC, DF, Flags, ID, IF, IOPL, NT, RF, TF, VM};
 use crate::cpu::insn::{Exec, Handler, Insn};
-use crate::cpu::state::{RBP, RSP, Vcpu, attr, seg};
+use crate::cpu::state::{BlockEnd, RBP, RSP, Vcpu, attr, seg};
 use crate::mem::AccessKind;
 use crate::types::Exception;
 use iced_x86::{Instruction, Mnemonic, OpKind};
@@ -197,7 +197,7 @@ fn popf<const LONG: bool, T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, _: &Ins
         cpu.refresh();
     }
     if (old ^ new) & (IF | TF) != 0 {
-        cpu.leave_block();
+        cpu.end_block(BlockEnd::Interrupts);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::boundary::{ProbeEvent, ProbeKind};
 use crate::cpu::env::Env;
-use crate::cpu::state::{CodeSize, Vcpu, cr0, cr4, efer};
+use crate::cpu::state::{BlockEnd, CodeSize, Vcpu, cr0, cr4, efer};
 use crate::mem::PHYSICAL_ADDRESS_BITS;
 use crate::types::{Exception, Gpa};
 
@@ -94,7 +94,7 @@ pub fn write_cr3(cpu: &mut Vcpu, env: &mut Env<'_>, value: u64) -> Result<(), Ex
     let old = std::mem::replace(&mut cpu.cr3, value);
     cpu.note(env, ProbeKind::AddressSpace, || ProbeEvent::AddressSpace { old, value });
     cpu.switch_tlb();
-    cpu.leave_block();
+    cpu.end_block(BlockEnd::Elsewhere);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use crate::cpu::access::canonical;
 use crate::cpu::breakpoint::DEBUGCTL_BTF;
 use crate::cpu::env::Env;
 use crate::cpu::flags;
-use crate::cpu::state::{CodeSize, RSP, Segment, Shadow, Vcpu, attr, seg};
+use crate::cpu::state::{BlockEnd, CodeSize, RSP, Segment, Shadow, Vcpu, attr, seg};
 use crate::types::{Exception, vector};
 
 /// Where an event comes from.
@@ -69,7 +69,7 @@ pub fn deliver(cpu: &mut Vcpu, env: &mut Env<'_>, event: Event) -> Result<(), Ex
         cpu.msrs.debugctl &= !DEBUGCTL_BTF;
     }
     cpu.refresh();
-    cpu.leave_block();
+    cpu.end_block(BlockEnd::Elsewhere);
     Ok(())
 }
 

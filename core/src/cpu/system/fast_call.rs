@@ -5,7 +5,9 @@
 use crate::boundary::{ProbeEvent, ProbeKind};
 use crate::cpu::env::Env;
 use crate::cpu::flags::{self, Flags};
-use crate::cpu::state::{CodeSize, RAX, RCX, RDI, RDX, RSI, RSP, Segment, Vcpu, attr, cr0, efer, seg};
+use crate::cpu::state::{
+    BlockEnd, CodeSize, RAX, RCX, RDI, RDX, RSI, RSP, Segment, Vcpu, attr, cr0, efer, seg,
+};
 use crate::types::Exception;
 
 const R8: usize = 8;
@@ -42,7 +44,7 @@ fn enter(cpu: &mut Vcpu, cpl: u8, cs: Segment, ss: Segment, rip: u64) {
     cpu.segs[seg::SS] = ss;
     cpu.set_rip(rip);
     cpu.refresh();
-    cpu.leave_block();
+    cpu.end_block(BlockEnd::Elsewhere);
 }
 
 /// What enters a system call, as probes see it.

@@ -23,12 +23,6 @@ fn stack_pointer() -> u8 {
     pinned(RSP as u8).expect("RSP has a host register")
 }
 
-/// Moves RSP, without a trace in the flags.
-fn move_stack(e: &mut Emitter<'_>, bytes: i32) {
-    let sp = stack_pointer();
-    e.asm.lea(Width::Q, sp, Mem::at(sp, bytes));
-}
-
 fn jcc(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
     let (Some(cc), Some(to)) = (condition(i), target(e, i)) else { return Emitted::No };
     e.branch(cc, to);
@@ -41,7 +35,7 @@ fn jmp(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
     Emitted::End
 }
 
-/// Pushes the address of the next instruction.
+/// Pushes the address of the next instruction, and expects a return to it.
 fn push_return_address(e: &mut Emitter<'_>) {
     let back = e.next_rip();
     let m = e.translate_at(stack_pointer(), -8, 8, true);
@@ -51,7 +45,8 @@ fn push_return_address(e: &mut Emitter<'_>) {
         e.asm.mov_imm(host::RDX, back);
         e.asm.store(Width::Q, Rm::M(m), host::RDX);
     }
-    move_stack(e, -8);
+    e.release_stack(-8);
+    e.expect_return(back);
 }
 
 fn call(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
@@ -100,9 +95,7 @@ fn ret(e: &mut Emitter<'_>) -> Emitted {
     let released = 8 + e.insn.imm as i32;
     let m = e.translate_at(stack_pointer(), 0, 8, false);
     e.asm.load(Width::Q, host::RCX, Rm::M(m));
-    let code = e.look_up();
-    move_stack(e, released);
-    e.asm.jmp_rm(Rm::M(code));
+    e.go_back(released);
     Emitted::End
 }
 

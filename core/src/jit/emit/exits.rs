@@ -3,8 +3,10 @@
 use super::Emitter;
 use super::flags::{FlagState, needs_of};
 use crate::codemem::field;
+use crate::cpu::state::RSP;
 use crate::jit::asm::{Alu, Label, Mem, Rm, Width, host};
-use crate::jit::jump_table;
+use crate::jit::regs::pinned;
+use crate::jit::{jump_table, return_ring};
 
 /// A way out of the block that is not an instruction's own.
 pub struct ExitDraft {
@@ -12,8 +14,18 @@ pub struct ExitDraft {
     pub rip: u64,
     /// The block at `rip` has not begun, for want of budget.
     pub starved: bool,
-    /// Offset of the 32-bit distance of the jump that may be linked to the target, if it may.
-    pub link: Option<usize>,
+    /// The jump that may be linked to the target, if one may.
+    pub link: Option<LinkDraft>,
+}
+
+/// A jump that may be linked.
+pub struct LinkDraft {
+    /// Offset of its 32-bit distance.
+    pub at: usize,
+    /// Offset of the code that leads to the dispatcher.
+    pub stub: usize,
+    /// The target's entry must check where it is.
+    pub checked: bool,
 }
 
 /// Where a block goes on behind an interpreted instruction, and what it expects there.
@@ -36,6 +48,12 @@ pub(super) enum Cold {
     Side { label: Label, number: u32, flags: FlagState, rip: u64 },
     /// An exit through the dispatcher.
     Exit { label: Label, exit: u32 },
+    /// The block is not at its address now.
+    Moved { label: Label },
+    /// The code that a call expects to be returned to, at linear address `rip`.
+    Return { label: Label, rip: u64 },
+    /// A return that was not expected, to linear address RCX; RSP moves by `released` bytes.
+    Astray { label: Label, slow: Label, released: i32 },
 }
 
 impl Emitter<'_> {
@@ -94,23 +112,45 @@ impl Emitter<'_> {
             }
             Cold::Exit { label, exit } => {
                 self.asm.bind(label);
-                self.asm.mov_imm(host::RCX, u64::from(exit));
-                self.asm.jmp_to(self.thunks.exit);
+                let stub = self.asm.bytes.len();
+                if let Some(link) = &mut self.exits[(exit - self.first_exit) as usize].link {
+                    link.stub = stub;
+                }
+                self.leave_by(exit);
+            }
+            Cold::Moved { label } => {
+                self.asm.bind(label);
+                let exit = self.new_exit(self.start, None);
+                self.leave_by(exit);
+            }
+            Cold::Return { label, rip } => {
+                self.asm.bind(label);
+                self.jump_linked(rip, true);
+            }
+            Cold::Astray { label, slow, released } => {
+                self.asm.bind(label);
+                let code = self.look_up_or(slow);
+                self.release_stack(released);
+                self.asm.jmp_rm(Rm::M(code));
             }
         }
     }
 
-    pub(super) fn new_exit(&mut self, rip: u64, link: Option<usize>) -> u32 {
+    fn new_exit(&mut self, rip: u64, link: Option<LinkDraft>) -> u32 {
         self.exits.push(ExitDraft { rip, starved: false, link });
         self.first_exit + self.exits.len() as u32 - 1
     }
 
-    /// To the dispatcher, since there is not enough budget for the block at `rip`.
-    pub(super) fn leave_starved(&mut self, rip: u64) {
-        let exit = self.new_exit(rip, None);
-        self.exits.last_mut().expect("just pushed").starved = true;
+    fn leave_by(&mut self, exit: u32) {
         self.asm.mov_imm(host::RCX, u64::from(exit));
         self.asm.jmp_to(self.thunks.exit);
+    }
+
+    /// To the dispatcher, since there is not enough budget for the block at `rip`.
+    fn leave_starved(&mut self, rip: u64) {
+        let exit = self.new_exit(rip, None);
+        self.exits.last_mut().expect("just pushed").starved = true;
+        self.leave_by(exit);
     }
 
     /// On to linear address `rip`, wherever its code is. Flags are in AX.
@@ -120,25 +160,51 @@ impl Emitter<'_> {
             let entry = self.entry;
             return self.asm.jmp_to(entry);
         }
-        if same_page(rip, self.start) {
-            let label = self.asm.label();
-            self.asm.jmp(label);
-            let at = self.asm.bytes.len() - 4;
-            let exit = self.new_exit(rip, Some(at));
-            return self.cold.push(Cold::Exit { label, exit });
-        }
-        let exit = self.new_exit(rip, None);
+        self.jump_linked(rip, !same_page(rip, self.start));
+    }
+
+    /// A jump that will be linked to the block at `rip`.
+    fn jump_linked(&mut self, rip: u64, checked: bool) {
         let label = self.asm.label();
+        self.asm.jmp(label);
+        let at = self.asm.bytes.len() - 4;
+        let exit = self.new_exit(rip, Some(LinkDraft { at, stub: 0, checked }));
         self.cold.push(Cold::Exit { label, exit });
-        let entry = (jump_table::index(rip) << jump_table::ENTRY_SHIFT) as i32;
-        self.asm.load(Width::Q, host::RDX, Rm::M(Mem::at(host::RSP, field::JUMPS)));
+    }
+
+    /// Remembers that a return to `rip` is expected, for [`Self::go_back`]. Flags are in AX.
+    pub(super) fn expect_return(&mut self, rip: u64) {
+        let label = self.asm.label();
+        self.cold.push(Cold::Return { label, rip });
+        let position = Rm::M(Mem::at(host::RSP, field::RING));
+        self.asm.alu_imm(Alu::Add, Width::B, position, return_ring::ENTRY_BYTES.into());
+        self.asm.movzx(host::RDX, Width::B, position);
+        self.asm.alu(Alu::Add, Width::Q, host::RDX, Rm::M(Mem::at(host::RSP, field::RETURNS)));
         self.asm.mov_imm(host::RCX, rip);
-        self.asm.alu(Alu::Cmp, Width::Q, host::RCX, Rm::M(Mem::at(host::RDX, entry + jump_table::LINEAR)));
+        self.asm.store(Width::Q, Rm::M(Mem::at(host::RDX, 0)), host::RCX);
+        self.asm.lea_label(host::RCX, label);
+        self.asm.store(Width::Q, Rm::M(Mem::at(host::RDX, return_ring::CODE)), host::RCX);
+    }
+
+    /// Returns to linear address RCX, whereupon RSP moves by `released` bytes. Flags are in AX.
+    pub(super) fn go_back(&mut self, released: i32) {
+        let slow = self.slow_label();
+        let label = self.asm.label();
+        self.cold.push(Cold::Astray { label, slow, released });
+        let position = Rm::M(Mem::at(host::RSP, field::RING));
+        self.asm.movzx(host::RDX, Width::B, position);
+        self.asm.alu_imm(Alu::Sub, Width::B, position, return_ring::ENTRY_BYTES.into());
+        self.asm.alu(Alu::Add, Width::Q, host::RDX, Rm::M(Mem::at(host::RSP, field::RETURNS)));
+        self.asm.alu(Alu::Cmp, Width::Q, host::RCX, Rm::M(Mem::at(host::RDX, 0)));
         self.asm.jcc(5, label);
-        self.asm.load(Width::Q, host::RCX, Rm::M(Mem::at(host::RDX, entry + jump_table::STAMP)));
-        self.asm.alu(Alu::Cmp, Width::Q, host::RCX, Rm::M(Mem::at(host::RSP, field::STAMP)));
-        self.asm.jcc(5, label);
-        self.asm.jmp_rm(Rm::M(Mem::at(host::RDX, entry + jump_table::CODE)));
+        self.release_stack(released);
+        self.asm.jmp_rm(Rm::M(Mem::at(host::RDX, return_ring::CODE)));
+    }
+
+    /// Moves RSP, without a trace in the flags.
+    pub(super) fn release_stack(&mut self, bytes: i32) {
+        let sp = pinned(RSP as u8).expect("RSP has a host register");
+        self.asm.lea(Width::Q, sp, Mem::at(sp, bytes));
     }
 
     /// If condition `cc` holds, on to `rip`; else what follows.
@@ -149,11 +215,16 @@ impl Emitter<'_> {
         self.cold.push(Cold::Side { label, number: self.number, flags: self.flags, rip });
     }
 
-    /// Looks up the linear address in RCX and leaves the entry point's address in RDX: `[RDX]`
-    /// is to be jumped to. Where nothing is found, the instruction is interpreted. RCX is lost.
+    /// Looks up the linear address in RCX and leaves the address of its checked entry at the place
+    /// that is given, a field of `[RDX]`. Where nothing is found, the instruction is interpreted.
     pub(super) fn look_up(&mut self) -> Mem {
         self.spoil_flags();
-        let miss = self.slow_label();
+        let slow = self.slow_label();
+        self.look_up_or(slow)
+    }
+
+    /// [`Self::look_up`], or on at `miss`. Flags are in AX.
+    fn look_up_or(&mut self, miss: Label) -> Mem {
         let mask = (jump_table::ENTRIES - 1) as u64;
         self.asm.rorx(Width::D, host::RDX, host::RCX, jump_table::FOLD);
         self.asm.alu(Alu::Xor, Width::D, host::RDX, Rm::R(host::RCX));
@@ -162,9 +233,6 @@ impl Emitter<'_> {
         self.asm.put(&[jump_table::ENTRY_SHIFT]);
         self.asm.alu(Alu::Add, Width::Q, host::RDX, Rm::M(Mem::at(host::RSP, field::JUMPS)));
         self.asm.alu(Alu::Cmp, Width::Q, host::RCX, Rm::M(Mem::at(host::RDX, jump_table::LINEAR)));
-        self.asm.jcc(5, miss);
-        self.asm.load(Width::Q, host::RCX, Rm::M(Mem::at(host::RDX, jump_table::STAMP)));
-        self.asm.alu(Alu::Cmp, Width::Q, host::RCX, Rm::M(Mem::at(host::RSP, field::STAMP)));
         self.asm.jcc(5, miss);
         Mem::at(host::RDX, jump_table::CODE)
     }

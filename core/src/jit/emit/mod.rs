@@ -47,6 +47,8 @@ use super::thunks::Thunks;
 use crate::codemem::field;
 use crate::cpu::Insn;
 use crate::cpu::insn::insn_flags;
+use crate::mem::tlb_layout;
+use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT};
 use exits::{Cold, ExitDraft, Resume};
 use flags::FlagState;
 use iced_x86::Instruction;
@@ -105,11 +107,11 @@ pub struct Emitter<'a> {
 }
 
 impl<'a> Emitter<'a> {
-    /// A block at linear address `start`, whose code will lie at `origin`.
+    /// A block at linear address and RAM offset `start`, whose code will lie at `origin`.
     pub fn new(
         origin: usize,
         thunks: &'a Thunks,
-        start: u64,
+        (start, ram_offset): (u64, u64),
         first_site: u32,
         first_exit: u32,
         first: &Insn,
@@ -133,8 +135,36 @@ impl<'a> Emitter<'a> {
             vectors: false,
             x87: false,
         };
+        e.check_place(ram_offset);
+        e.entry = e.asm.here();
         e.charge();
         e
+    }
+
+    /// The address at which the block is entered by whoever knows that its code is there.
+    pub fn known_entry(&self) -> usize {
+        self.entry
+    }
+
+    /// The checked entry: leaves unless code at the block's address is fetched from its RAM page.
+    fn check_place(&mut self, ram_offset: u64) {
+        let moved = self.asm.label();
+        let slot = (self.start >> PAGE_SHIFT) as usize % tlb_layout::ENTRIES;
+        let at = |field| Mem::at(host::RDX, (slot << tlb_layout::ENTRY_SHIFT) as i32 + field);
+        self.asm.load(Width::Q, host::RDX, Rm::M(Mem::at(host::RSP, field::TLB)));
+        for (place, value) in
+            [(at(tlb_layout::EXEC_TAG), self.start), (at(tlb_layout::RAM_OFFSET), ram_offset)]
+        {
+            let page = value & !PAGE_OFFSET_MASK;
+            if i32::try_from(page as i64).is_ok() {
+                self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::M(place), page);
+            } else {
+                self.asm.mov_imm(host::RCX, page);
+                self.asm.alu(Alu::Cmp, Width::Q, host::RCX, Rm::M(place));
+            }
+            self.asm.jcc(5, moved);
+        }
+        self.cold.push(Cold::Moved { label: moved });
     }
 
     /// The entry: all instructions are paid for in advance.

@@ -69,6 +69,10 @@ impl Target {
 }
 
 impl IoBus for Board {
+    fn interrupt_pending(&self, vcpu: VcpuId) -> bool {
+        Board::interrupt_pending(self, vcpu)
+    }
+
     fn pio_read(&mut self, _vcpu: VcpuId, now: VirtualNs, port: u16, size: u8) -> u32 {
         self.advance(now);
         let value = self.read_ports(now, port, size);

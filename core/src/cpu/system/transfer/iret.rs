@@ -5,7 +5,7 @@ use super::ret::{read_return_segment, same_level, to_stack};
 use crate::boundary::{ProbeEvent, ProbeKind};
 use crate::cpu::env::Env;
 use crate::cpu::flags::{self, Flags};
-use crate::cpu::state::{CodeSize, RSP, Vcpu, seg};
+use crate::cpu::state::{BlockEnd, CodeSize, RSP, Vcpu, seg};
 use crate::cpu::system::descriptor::rpl;
 use crate::cpu::system::load_segment::{paragraph_segment, v86_segment};
 use crate::cpu::system::stack_frame::Stack;
@@ -32,7 +32,7 @@ pub fn interrupt_return(cpu: &mut Vcpu, env: &mut Env<'_>, width: usize) -> Resu
     }
     cpu.nmi_masked = false;
     cpu.refresh();
-    cpu.leave_block();
+    cpu.end_block(BlockEnd::Elsewhere);
     let (rip, cpl) = (cpu.rip(), cpu.cpl);
     cpu.note(env, ProbeKind::InterruptReturn, || ProbeEvent::InterruptReturn { rip, cpl });
     Ok(())
