@@ -245,8 +245,20 @@ impl Symbols {
         self.entries.push(Entry { address, name: at, length, kind, module });
     }
 
+    /// A list of modules to add symbols of.
+    pub(super) fn add_module(&mut self, name: &str) -> Option<u16> {
+        let number = u16::try_from(self.modules.len()).ok()?;
+        self.modules.push(name.to_owned());
+        Some(number)
+    }
+
+    /// Adds symbols of a module.
+    pub(super) fn add_of_module(&mut self, module: u16, name: &str, address: u64, kind: u8) {
+        self.add(name, address, kind, module);
+    }
+
     /// Puts all in order.
-    fn sort(&mut self) {
+    pub(super) fn sort(&mut self) {
         self.entries.sort_by_key(|entry| entry.address);
         let mut by_name: Vec<u32> = (0..self.entries.len() as u32).collect();
         by_name.sort_by_key(|&n| (self.name(&self.entries[n as usize]), n));
@@ -275,7 +287,7 @@ impl Entry {
 }
 
 /// What may be the kernel's image, by the page tables of each vCPU, and the table that leads there.
-fn images(guest: &dyn Guest) -> Vec<(u64, Vec<Stretch>)> {
+pub(super) fn images(guest: &dyn Guest) -> Vec<(u64, Vec<Stretch>)> {
     let mut tables: Vec<u64> = Vec::new();
     for cpu in (0..guest.vcpus()).filter_map(|vcpu| guest.cpu(vcpu)) {
         let Some(space) = Space::of_cpu(guest, cpu) else { continue };
