@@ -8,6 +8,7 @@
 //!   a place: [`View::processes`], [`View::tasks`], [`View::current`], [`View::modules`],
 //!   [`View::symbols`] (with those of modules), [`View::backtrace_of_vcpu`],
 //!   [`View::backtrace_of_task`].
+//! - [`syscalls::Tracer`]: the system calls of a run, decoded.
 //!
 //! To name an address of a run, at any place of it:
 //!
@@ -52,6 +53,7 @@ mod modules;
 mod orc;
 mod space;
 mod symbols;
+pub mod syscalls;
 mod tasks;
 
 pub use backtrace::{Backtrace, Entry, Frame, How, MOST_FRAMES};

@@ -65,6 +65,9 @@ impl<'a> Space<'a> {
     /// The physical address, and how many bytes are mapped together from there on; or how many
     /// are not.
     fn walk(&self, address: u64) -> Result<(u64, u64), u64> {
+        if (address << 16) as i64 >> 16 != address as i64 {
+            return Err(1);
+        }
         let mut table = self.table;
         for level in (0..4).rev() {
             let shift = 12 + 9 * level;
