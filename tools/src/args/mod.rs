@@ -4,6 +4,7 @@
 mod checkpoints;
 mod dump;
 mod gdb;
+mod linux;
 mod machine;
 mod monitor;
 pub mod qemu_spelling;
@@ -17,6 +18,7 @@ mod trace;
 pub use checkpoints::{CheckpointArgs, CheckpointBudget};
 pub use dump::DumpArgs;
 pub use gdb::{GdbArgs, GdbSpec};
+pub use linux::{BtArgs, ModulesArgs, PlaceArgs, PsArgs, SymbolsArgs, SyscallsArgs};
 pub use machine::{AccelArgs, AccelName, IdlePolicy, MachineArgs, ObserveArgs};
 pub use monitor::{MonitorArgs, MonitorPlaces, MonitorSpec, TerminalMonitor};
 pub use recordings::{BisectArgs, DiffArgs, PackArgs, TrimArgs, UnpackArgs};
@@ -156,6 +158,20 @@ from the beginning (as memory does where seeds differ) are left out, and named. 
     /// Write the trace events of a recorded run, or of a stretch of it.
     #[command(after_help = trace::help())]
     Trace(TraceArgs),
+    /// List the processes of a Linux guest at a place.
+    #[command(after_help = linux::PS_EXAMPLES)]
+    Ps(PsArgs),
+    /// Show who called whom at a place of a Linux guest: kernel and user space.
+    #[command(after_help = linux::BT_EXAMPLES)]
+    Bt(BtArgs),
+    /// List the kernel modules of a Linux guest at a place.
+    Modules(ModulesArgs),
+    /// List or look up the kernel symbols of a Linux guest at a place.
+    #[command(after_help = linux::SYMBOLS_EXAMPLES)]
+    Symbols(SymbolsArgs),
+    /// Show the system calls of a Linux guest, as strace does for one process.
+    #[command(after_help = linux::SYSCALLS_EXAMPLES)]
+    Syscalls(SyscallsArgs),
     /// Record a guest with a planted race, replay the run that fails, find the moment.
     Demo(DemoArgs),
 }

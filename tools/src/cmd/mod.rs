@@ -7,6 +7,7 @@ mod dump;
 mod events;
 pub mod go_live;
 mod info;
+mod linux;
 mod machine;
 mod pack;
 mod record;
@@ -62,6 +63,11 @@ fn execute(command: Command) -> Result<Exit, Failure> {
         Command::Bisect(args) => bisect::execute(&args),
         Command::Diff(args) => diff::execute(&args),
         Command::Trace(args) => trace::execute(&args),
+        Command::Ps(args) => linux::processes::execute(&args),
+        Command::Bt(args) => linux::backtraces::execute(&args),
+        Command::Modules(args) => linux::modules::execute(&args),
+        Command::Symbols(args) => linux::symbols::execute(&args),
+        Command::Syscalls(args) => linux::syscalls::execute(&args),
         Command::Demo(args) => demo::execute(&args),
     }
 }

@@ -5,6 +5,7 @@
 //! may be of a call that is over.
 
 mod kernel_stack;
+mod text;
 mod user_stack;
 
 use super::kernel::{LinuxError, View};
@@ -31,6 +32,18 @@ pub enum How {
     FramePointer,
     /// A return address lies on the stack.
     Guess,
+}
+
+impl How {
+    /// A name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Registers => "registers",
+            Self::Orc => "orc",
+            Self::FramePointer => "frame_pointer",
+            Self::Guess => "guess",
+        }
+    }
 }
 
 /// How an interrupted frame was left.
@@ -179,9 +192,10 @@ impl View<'_> {
 
     /// What a frame is called, if it is of the kernel.
     pub fn name_of(&self, frame: &Frame, symbols: &super::symbols::Symbols) -> Option<String> {
-        let located = symbols.lookup(frame.lookup_address()).filter(|_| frame.is_kernel())?;
-        let offset = frame.ip.wrapping_sub(located.symbol.address);
-        Some(super::symbols::Located { offset, ..located }.to_string())
+        if !frame.is_kernel() {
+            return None;
+        }
+        symbols.describe_within(frame.ip, frame.lookup_address())
     }
 }
 

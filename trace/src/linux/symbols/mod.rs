@@ -214,6 +214,14 @@ impl Symbols {
         self.lookup(address).map(|located| located.to_string())
     }
 
+    /// `name+0x12` for `address`, by the symbol that `within` belongs to: a return address may lie
+    /// behind the function that it is of.
+    pub fn describe_within(&self, address: u64, within: u64) -> Option<String> {
+        let located = self.lookup(within)?;
+        let offset = address.wrapping_sub(located.symbol.address);
+        Some(Located { offset, ..located }.to_string())
+    }
+
     /// Where the symbol of an address ends: where the next one begins.
     pub fn end_of(&self, address: u64) -> Option<u64> {
         let located = self.lookup(address)?;
