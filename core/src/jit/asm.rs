@@ -256,6 +256,14 @@ impl Asm {
         }
     }
 
+    /// [`Self::sized`] with an opcode of two bytes.
+    pub fn sized_with(&mut self, w: Width, [escape, op]: &[u8; 2], reg: u8, rm: Rm) {
+        match w {
+            Width::B => self.op(None, false, (true, true), &[*escape, *op], reg, rm),
+            _ => self.wide(w, &[*escape, op | 1], reg, rm),
+        }
+    }
+
     /// [`Self::sized`] where `reg` extends the opcode.
     pub fn sized_ext(&mut self, w: Width, op: u8, ext: u8, rm: Rm) {
         match w {
@@ -382,6 +390,11 @@ impl Asm {
         self.vex(w, 2, 2, 0xF7, to, count, Rm::R(from));
     }
 
+    /// MULX: RDX times `rm`, into `high` and `low`; leaves the flags.
+    pub fn mulx(&mut self, high: u8, low: u8, from: u8) {
+        self.vex(Width::Q, 2, 3, 0xF6, high, low, Rm::R(from));
+    }
+
     /// A VEX-encoded general instruction: `map` 1 to 3, `pp` 0 to 3.
     fn vex(&mut self, w: Width, map: u8, pp: u8, opcode: u8, reg: u8, vvvv: u8, rm: Rm) {
         let high = |r: u8| r != NONE && r & 8 != 0;
@@ -465,6 +478,8 @@ mod tests {
         };
         assert_eq!(text(there), "lea rcx,[1007h]");
         assert_eq!(text(|a| a.mov_imm(R10, u64::MAX)), "mov r10,0FFFFFFFFFFFFFFFFh");
+        assert_eq!(text(|a| a.mulx(RDX, RCX, R9)), "mulx rdx,rcx,r9");
+        assert_eq!(text(|a| a.sized_with(Width::B, &[0x0F, 0xC0], RDX, Rm::R(RSI))), "xadd sil,dl");
         assert_eq!(text(|a| a.save_flags()), "lahf; seto al");
         assert_eq!(text(|a| a.jmp_rm(Rm::M(Mem::at(RDX, 16)))), "jmp qword ptr [rdx+10h]");
         let there = |a: &mut Asm| {

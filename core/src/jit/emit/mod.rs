@@ -25,8 +25,11 @@
 //!   table in `docs/jit.md`.
 
 mod alu;
+mod atomic;
+mod bits;
 mod control;
 mod exits;
+mod flag_ops;
 mod flags;
 mod idle;
 mod memory;
@@ -46,7 +49,6 @@ use super::asm::{Alu, Asm, Label, Mem, Rm, Width, host};
 use super::thunks::Thunks;
 use crate::codemem::field;
 use crate::cpu::Insn;
-use crate::cpu::insn::insn_flags;
 use crate::mem::tlb_layout;
 use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT};
 use exits::{Cold, ExitDraft, Resume};
@@ -269,7 +271,7 @@ impl<'a> Emitter<'a> {
 }
 
 fn emit(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
-    const FAMILIES: [fn(&mut Emitter<'_>, &Instruction) -> Emitted; 9] = [
+    const FAMILIES: [fn(&mut Emitter<'_>, &Instruction) -> Emitted; 12] = [
         alu::emit,
         mov::emit,
         control::emit,
@@ -278,11 +280,11 @@ fn emit(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
         x87::emit,
         shift::emit,
         muldiv::emit,
+        bits::emit,
+        atomic::emit,
+        flag_ops::emit,
         idle::emit,
     ];
-    if e.insn.has(insn_flags::LOCK) {
-        return Emitted::No;
-    }
     for family in FAMILIES {
         match family(e, i) {
             Emitted::No => {}

@@ -100,23 +100,30 @@ fn xchg(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
     let w = Width::of(width(i));
     let [r0, r1, ..] = e.insn.r;
     if shape(i) == Some(Shape::RegReg) {
-        if w == Width::B && (r0 >= 16 || r1 >= 16) {
-            return Emitted::No;
-        }
-        let a = e.read(r0, host::RCX);
+        let a = e.read_sized(w, r0, host::RCX);
         e.asm.mov(host::RCX, a);
-        let b = e.read(r1, host::RDX);
-        e.write(w, r0, b);
+        let b = e.read_sized(w, r1, host::RDX);
+        e.asm.mov(host::RDX, b);
+        e.write(w, r0, host::RDX);
         e.write(w, r1, host::RCX);
         return Emitted::Done;
     }
     let r = r0.min(r1);
-    let Some(own) = pinned(r & 15).filter(|_| r < 16) else { return Emitted::No };
     let Some(m) = e.memory(w.bytes(), true) else { return Emitted::No };
     // No other processor looks on: no need for the host's lock.
-    e.asm.load(w, host::RDX, Rm::M(m));
-    e.asm.store(w, Rm::M(m), own);
-    e.asm.load(w, own, Rm::R(host::RDX));
+    match pinned(r & 15).filter(|_| r < 16) {
+        Some(own) => {
+            e.asm.load(w, host::RDX, Rm::M(m));
+            e.asm.store(w, Rm::M(m), own);
+            e.asm.load(w, own, Rm::R(host::RDX));
+        }
+        None => {
+            let from = e.read_sized(w, r, host::RDX);
+            e.asm.mov(host::RDX, from);
+            e.asm.sized(w, 0x86, host::RDX, Rm::M(m));
+            e.write(w, r, host::RDX);
+        }
+    }
     Emitted::Done
 }
 

@@ -85,7 +85,7 @@ fn writes_flags(m: Mnemonic) -> bool {
 }
 
 /// Leaves to the interpreter unless `m` is a multiple of 16.
-fn check_aligned(e: &mut Emitter<'_>, m: Mem) {
+pub(super) fn check_aligned(e: &mut Emitter<'_>, m: Mem) {
     let slow = e.slow_label();
     let low = if m.disp & 15 == 0 && m.index == crate::jit::asm::NONE {
         m.base
