@@ -116,5 +116,5 @@ pub fn config(vcpus: u32) -> MachineConfig {
 /// # Panics
 /// If the host has no memory for it.
 pub fn machine(vcpus: u32) -> Machine {
-    Machine::new(&config(vcpus), images()).expect("a machine")
+    crate::accel::on_chosen(Machine::new(&config(vcpus), images()).expect("a machine"))
 }

@@ -4,6 +4,7 @@
 //! host CPU ([`native`]) and compare ([`compare`]). [`isa`] reads what is to be tested,
 //! [`generate`] makes cases of it, [`differential`] runs them.
 
+pub mod accel;
 pub mod busy_guest;
 pub mod cli;
 pub mod compare;

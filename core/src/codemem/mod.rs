@@ -48,8 +48,7 @@ pub const JUMP: u32 = 2;
 pub fn supported() -> bool {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     {
-        vendor_is_the_guests()
-            && std::arch::is_x86_feature_detected!("bmi2")
+        std::arch::is_x86_feature_detected!("bmi2")
             && std::arch::is_x86_feature_detected!("sse4.2")
             && has_lahf()
     }
@@ -57,15 +56,6 @@ pub fn supported() -> bool {
     {
         false
     }
-}
-
-/// Flags of shifts, rotates and multiplications that the architecture leaves undefined, and
-/// condition codes of the x87, differ between vendors: generated code leaves them to the host's
-/// unit, and the guest has AMD's.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-fn vendor_is_the_guests() -> bool {
-    let vendor = std::arch::x86_64::__cpuid(0);
-    [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD"
 }
 
 /// CPUID 8000_0001h ECX bit 0: LAHF and SAHF in 64-bit mode.

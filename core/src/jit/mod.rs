@@ -7,6 +7,7 @@
 
 mod asm;
 mod emit;
+mod host;
 mod jump_table;
 pub mod regs;
 mod return_ring;
@@ -15,6 +16,7 @@ mod thunks;
 mod translate;
 mod x87_image;
 
+pub use host::{Family, Trust};
 pub use stats::JitStats;
 
 use crate::codemem::{CodeRegion, Frame, Guest, enter, supported};
@@ -112,7 +114,7 @@ pub struct TranslatedBlock {
 pub enum JitUnavailable {
     /// Another kind of host.
     #[error(
-        "the translator needs x86-64 Linux on an AMD processor with BMI2, SSE4.2 and LAHF, which this host is not; --accel interp gives the same results"
+        "the translator needs x86-64 Linux on a processor with BMI2, SSE4.2 and LAHF, which this host is not; --accel interp gives the same results"
     )]
     Host,
     /// No executable memory.
@@ -133,6 +135,8 @@ pub struct Jit {
     exits: Vec<ExitPoint>,
     /// A block is translated when it is wanted for this time.
     pub hot: u16,
+    /// The families that are translated to the host's own instructions.
+    trust: Trust,
     /// What is needed while generated code runs.
     pub tables: Tables,
 }
@@ -215,7 +219,7 @@ impl Jit {
         let mut region = CodeRegion::new(REGION_BYTES)?;
         let (bytes, thunks) = thunks::build(region.next());
         region.append(&bytes);
-        Ok(Self {
+        let mut jit = Self {
             thunk_bytes: region.used(),
             region,
             thunks,
@@ -223,8 +227,24 @@ impl Jit {
             pages: HashMap::default(),
             exits: Vec::new(),
             hot: HOT,
+            trust: Trust::ALL,
             tables: Tables::new(&thunks),
-        })
+        };
+        jit.trust = host::trust(&mut jit);
+        jit.clear();
+        jit.tables.stats = JitStats::default();
+        Ok(jit)
+    }
+
+    /// The families that are translated to the host's own instructions.
+    pub fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    /// Translates fewer families from now on: what a host that does otherwise would do.
+    pub fn trust_only(&mut self, trust: Trust) {
+        self.trust = self.trust.and(trust);
+        self.clear();
     }
 
     /// The entry point of the block at `ram_offset` when it is run at `linear`.

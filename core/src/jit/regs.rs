@@ -5,6 +5,7 @@
 
 use super::asm::{Mem, host};
 use crate::codemem::{Frame, field};
+use crate::cpu::flags::{ARITHMETIC, CF, OF};
 
 /// Not in a host register.
 const COLD: u8 = 0xFF;
@@ -61,4 +62,18 @@ pub fn from_slots(frame: &Frame, regs: &mut [u64; 18]) {
     for (g, s) in SLOT_OF.iter().enumerate() {
         regs[g] = frame.slots[usize::from(*s)];
     }
+}
+
+/// SF, ZF, AF, PF and CF are where LAHF puts them; OF comes below.
+const IN_AH: u64 = ARITHMETIC & 0xFF;
+
+/// AX as `LAHF; SETO AL` leaves it.
+pub fn flags_to_ax(arithmetic: u64) -> u64 {
+    (arithmetic & IN_AH) << 8 | u64::from(arithmetic & OF != 0)
+}
+
+/// The arithmetic flags from AX.
+pub fn flags_from_ax(ax: u64) -> u64 {
+    const { assert!(CF == 1) };
+    (ax >> 8 & IN_AH) | if ax & 1 != 0 { OF } else { 0 }
 }

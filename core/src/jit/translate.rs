@@ -37,6 +37,7 @@ impl Jit {
         let (first_site, first_exit) = (self.tables.sites.len() as u32, self.exits.len() as u32);
         let thunks = self.thunks;
         let mut e = Emitter::new(origin, &thunks, (linear, ram_offset), first_site, first_exit, &insns[0]);
+        e.trust = self.trust;
         let mut at = 0;
         let mut i = Instruction::default();
         for n in 0.. {

@@ -4,7 +4,7 @@ use super::run_loop::{Runner, TripleFault};
 use crate::codemem::{
     CONTINUE, EXIT_TO_TARGET, Frame, Guest, JUMP, LEAVE, LOAD_X87, X87_IN_IMAGE, X87_IN_STATE,
 };
-use crate::cpu::flags::{self, CF, Flags, OF};
+use crate::cpu::flags::Flags;
 use crate::cpu::state::{BlockEnd, CodeSize, Shadow, seg};
 use crate::cpu::{Activity, system};
 use crate::jit::{Entry, ExitPoint, Jit, Tables, regs};
@@ -17,20 +17,6 @@ struct World<'w, 'a, 'e> {
     triple_fault: bool,
     /// The flags as they came out of the frame, with what they were made of.
     flags: (u64, Flags),
-}
-
-/// SF, ZF, AF, PF and CF are where LAHF puts them; OF comes below.
-const IN_AH: u64 = flags::ARITHMETIC & 0xFF;
-
-/// AX as `LAHF; SETO AL` leaves it.
-fn to_ax(arithmetic: u64) -> u64 {
-    (arithmetic & IN_AH) << 8 | u64::from(arithmetic & OF != 0)
-}
-
-/// The arithmetic flags from AX.
-fn from_ax(ax: u64) -> u64 {
-    const { assert!(CF == 1) };
-    (ax >> 8 & IN_AH) | if ax & 1 != 0 { OF } else { 0 }
 }
 
 impl World<'_, '_, '_> {
@@ -54,7 +40,7 @@ impl World<'_, '_, '_> {
         frame.xmm = state.xmm.as_mut_ptr() as u64;
         frame.mxcsr = std::ptr::from_mut(&mut state.mxcsr) as u64;
         regs::to_slots(frame, &state.regs);
-        frame.flags = to_ax(state.flags.arithmetic());
+        frame.flags = regs::flags_to_ax(state.flags.arithmetic());
         let clock = &*self.runner.env.clock;
         frame.budget = (clock.limit - clock.icount) as i64;
     }
@@ -65,7 +51,7 @@ impl World<'_, '_, '_> {
         let state = &self.runner.cpu.state;
         regs::to_slots(frame, &state.regs);
         if !state.flags.same_arithmetic(&self.flags.1) {
-            frame.flags = to_ax(state.flags.arithmetic());
+            frame.flags = regs::flags_to_ax(state.flags.arithmetic());
         }
     }
 
@@ -81,7 +67,7 @@ impl World<'_, '_, '_> {
         let (ax, flags) = &mut self.flags;
         if *ax != frame.flags {
             *ax = frame.flags;
-            flags.set_arithmetic(from_ax(frame.flags));
+            flags.set_arithmetic(regs::flags_from_ax(frame.flags));
         }
         state.flags.take_arithmetic(flags);
     }

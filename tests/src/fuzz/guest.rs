@@ -114,7 +114,8 @@ impl Guest {
     /// # Panics
     /// If the machine does not take it.
     pub fn machine(&self) -> Machine {
-        let mut machine = Machine::new(&self.config, self.images.clone()).expect("a good image");
+        let machine = Machine::new(&self.config, self.images.clone()).expect("a good image");
+        let mut machine = crate::accel::on_chosen(machine);
         for (at, bytes) in &self.memory {
             machine.load_memory(Gpa(*at), bytes);
         }

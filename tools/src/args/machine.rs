@@ -28,7 +28,7 @@ pub enum AccelName {
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct AccelArgs {
     /// What executes instructions. Any choice gives the same run; a recording does not remember it.
-    #[arg(long, value_name = "ENGINE", value_enum, default_value_t = AccelName::Interp)]
+    #[arg(long, value_name = "ENGINE", value_enum, default_value_t = AccelName::Interp, env = "DEJAVM_ACCEL", hide_env_values = true)]
     pub accel: AccelName,
 }
 

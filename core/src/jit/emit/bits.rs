@@ -1,4 +1,4 @@
-//! BT, BTS, BTR, BTC, BSF, BSR, POPCNT, CRC32: the host's own.
+//! BT, BTS, BTR, BTC, BSF, BSR, POPCNT, CRC32.
 //!
 //! The guest has neither BMI nor LZCNT, so what decodes as TZCNT or LZCNT runs as BSF or BSR.
 
@@ -107,12 +107,21 @@ fn source(e: &mut Emitter<'_>, i: &Instruction, w: Width, from: Width) -> Option
     }
 }
 
-/// BSF, BSR. A source of zero leaves all of the destination as it was.
+/// BSF, BSR. A source of zero leaves all of the destination as it was. Processors agree on ZF
+/// alone, so the flags are made here: ZF and PF, which is that of the result.
 fn scan(e: &mut Emitter<'_>, i: &Instruction, opcode: u8) -> Emitted {
     let w = Width::of(width(i));
     let Some((from, to)) = source(e, i, w, w) else { return Emitted::No };
     e.asm.wide(w, &[0x0F, opcode], to, from);
-    e.flags_written();
+    // AH = ZF and PF, for a source of zero.
+    e.asm.mov_imm(host::RAX, 0x4400);
+    let done = e.asm.label();
+    e.asm.jcc(4, done);
+    // TEST to, to; LAHF; AND AH, PF
+    e.asm.sized(Width::B, 0x84, to, Rm::R(to));
+    e.asm.put(&[0x9F, 0x80, 0xE4, 0x04]);
+    e.asm.bind(done);
+    e.flags_made();
     e.commit(w, e.insn.r[0], to);
     Emitted::Done
 }

@@ -37,6 +37,11 @@ impl Emitter<'_> {
         self.flags.host = Host::None;
     }
 
+    /// The guest's flags were all made anew in AX.
+    pub fn flags_made(&mut self) {
+        self.flags = FlagState { ax: true, host: Host::None };
+    }
+
     /// Guest flags in the host's flags.
     pub fn need_flags(&mut self, need: Host) {
         if self.flags.host >= need {

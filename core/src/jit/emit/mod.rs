@@ -46,6 +46,7 @@ pub use flags::{Host, needs_of};
 pub use memory::Effective;
 
 use super::asm::{Alu, Asm, Label, Mem, Rm, Width, host};
+use super::host::{Family, Trust};
 use super::thunks::Thunks;
 use crate::codemem::field;
 use crate::cpu::Insn;
@@ -106,6 +107,8 @@ pub struct Emitter<'a> {
     vectors: bool,
     /// Its x87 state is in the host's.
     x87: bool,
+    /// The families that may be translated to the host's own instructions.
+    pub trust: Trust,
 }
 
 impl<'a> Emitter<'a> {
@@ -136,6 +139,7 @@ impl<'a> Emitter<'a> {
             slow: None,
             vectors: false,
             x87: false,
+            trust: Trust::ALL,
         };
         e.check_place(ram_offset);
         e.entry = e.asm.here();
@@ -285,6 +289,9 @@ fn emit(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
         flag_ops::emit,
         idle::emit,
     ];
+    if Family::of(i).is_some_and(|family| !e.trust.has(family)) {
+        return Emitted::No;
+    }
     for family in FAMILIES {
         match family(e, i) {
             Emitted::No => {}
