@@ -5,9 +5,9 @@
 //! run, and compared with its handler, once per process. A family that differs is interpreted
 //! here. What the translator computes itself (MUL, DIV) needs no question.
 
+use super::Jit;
 use super::regs;
 use super::x87_image::X87Image;
-use super::Jit;
 use crate::codemem::{CONTINUE, Frame, Guest, LEAVE, LOAD_X87, X87_IN_IMAGE};
 use crate::cpu::decode_cache::{DecodeCache, Found};
 use crate::cpu::env::{Clock, Env};
@@ -205,9 +205,8 @@ const X87_FORMS: [[u8; 2]; 40] = [
 /// All forms, encoded.
 fn forms() -> Vec<(Family, Vec<u8>)> {
     let prefixes: [&[u8]; 3] = [&[], &[0x66], &[0x48]];
-    let wide = WIDE
-        .iter()
-        .flat_map(|(family, code)| prefixes.map(|prefix| (*family, [prefix, *code].concat())));
+    let wide =
+        WIDE.iter().flat_map(|(family, code)| prefixes.map(|prefix| (*family, [prefix, *code].concat())));
     let bytes = BYTES.iter().map(|(family, code)| (*family, code.to_vec()));
     let x87 = X87_FORMS.iter().map(|code| (Family::X87, code.to_vec()));
     wide.chain(bytes).chain(x87).collect()

@@ -17,7 +17,7 @@ mod translate;
 mod x87_image;
 
 pub use host::{Family, Trust};
-pub use stats::JitStats;
+pub use stats::{JitStats, Untranslated};
 
 use crate::codemem::{CodeRegion, Frame, Guest, enter, supported};
 use crate::cpu::Insn;
@@ -150,6 +150,8 @@ pub struct Tables {
     pub x87: Box<X87Image>,
     /// What the translator did so far.
     pub stats: JitStats,
+    /// How often an instruction of each form was interpreted for want of a translation.
+    pub untranslated: Untranslated,
 }
 
 impl Tables {

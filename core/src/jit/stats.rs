@@ -1,5 +1,7 @@
 //! What the translator did, for whoever wants to know.
 
+use iced_x86::Code;
+
 /// Counts since the machine was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JitStats {
@@ -29,4 +31,29 @@ pub struct JitStats {
     pub interpreted: u64,
     /// Those of them that could not have been translated.
     pub untranslated: u64,
+}
+
+/// Counts of interpreted instructions by form.
+pub struct Untranslated(Vec<u64>);
+
+impl Default for Untranslated {
+    fn default() -> Self {
+        Self(vec![0; Code::values().len()])
+    }
+}
+
+impl Untranslated {
+    /// One more.
+    #[inline]
+    pub fn count(&mut self, code: Code) {
+        self.0[code as usize] += 1;
+    }
+
+    /// The forms that were, the most frequent first.
+    pub fn forms(&self) -> Vec<(Code, u64)> {
+        let counts = Code::values().zip(self.0.iter().copied());
+        let mut forms: Vec<_> = counts.filter(|(_, n)| *n != 0).collect();
+        forms.sort_by_key(|(code, n)| (std::cmp::Reverse(*n), *code as usize));
+        forms
+    }
 }

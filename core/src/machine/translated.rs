@@ -85,7 +85,7 @@ impl Guest for World<'_, '_, '_> {
         self.put_back(frame);
         let site = self.tables.site(site);
         let (rest, ends) = (i64::from(site.rest), site.ends);
-        let always = site.always;
+        let (always, form) = (site.always, site.insn.code);
         let runner = &mut *self.runner;
         let clock = &mut *runner.env.clock;
         clock.icount = clock.limit.wrapping_sub((frame.budget + rest) as u64).wrapping_add(1);
@@ -96,7 +96,10 @@ impl Guest for World<'_, '_, '_> {
         let next = site.rip.wrapping_add(u64::from(site.insn.len));
         let result = cpu.execute(runner.env, &site.insn);
         self.tables.stats.interpreted += 1;
-        self.tables.stats.untranslated += u64::from(always);
+        if always {
+            self.tables.stats.untranslated += 1;
+            self.tables.untranslated.count(form);
+        }
         // If the block goes on, this instruction's shadow covers the next one, which runs.
         let shadowed = runner.cpu.shadow == Shadow::Sti && !ends && rest > 1 && result.is_ok();
         if shadowed {

@@ -33,6 +33,8 @@ pub fn execute(args: &RunArgs) -> Result<Exit, Failure> {
     drop(desk);
     if let Some(stats) = session.machine().machine().jit_stats() {
         tracing::info!("translator: {stats:?}");
+        let forms = session.machine().machine().untranslated_forms();
+        tracing::info!("interpreted for want of a translation: {:?}", &forms[..forms.len().min(40)]);
     }
     perf_map::write_if_wanted(session.machine().machine());
     report_unimplemented(session.machine().machine());

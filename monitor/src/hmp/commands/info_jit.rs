@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 pub(crate) const COMMAND: Command =
     Command { names: &["jit"], parameters: "", about: "show dynamic compiler info", run };
 
+/// How many forms without translation are listed.
+const MOST_FORMS: usize = 12;
+
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     arguments.end()?;
     let Some(s) = context.control.machine().jit_stats() else {
@@ -35,6 +38,9 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     ];
     for (name, value) in rows {
         let _ = writeln!(context.out, "{name:32}{value}");
+    }
+    for (form, count) in context.control.machine().untranslated_forms().into_iter().take(MOST_FORMS) {
+        let _ = writeln!(context.out, "    {:28}{count}", format!("{form:?}"));
     }
     Ok(())
 }
