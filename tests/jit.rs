@@ -5,6 +5,7 @@
 //! long from `DEJAVM_FUZZ_FIRST=N`. `DEJAVM_FORM=PATTERN` takes only forms of that name.
 
 use dejavm_core::boundary::Inbound;
+use dejavm_core::jit::Trust;
 use dejavm_core::machine::{Accel, Machine, RunLimit, StopReason};
 use dejavm_tests::fuzz::{self, guest::Guest};
 use dejavm_tests::generate::{encode::encode, state};
@@ -56,14 +57,9 @@ fn check(lockstep: &mut Lockstep, code: &[u8], rng: &mut Rng) {
     }
 }
 
-#[test]
-fn every_form_does_the_same() {
-    if no_translator() {
-        return;
-    }
-    let mut lockstep = Lockstep::new();
+fn forms_do_the_same(mut lockstep: Lockstep, cases: u64) {
     for row in rows() {
-        for n in 0..CASES_PER_FORM {
+        for n in 0..cases {
             let mut rng = Rng::new(n << 32 | 7);
             let code = code_of(&row, &mut rng);
             // Alone, and twice in a row with flags in between.
@@ -74,6 +70,20 @@ fn every_form_does_the_same() {
                 &mut rng,
             );
         }
+    }
+}
+
+#[test]
+fn every_form_does_the_same() {
+    if !no_translator() {
+        forms_do_the_same(Lockstep::new(), CASES_PER_FORM);
+    }
+}
+
+#[test]
+fn every_form_does_the_same_on_a_host_that_is_trusted_with_nothing() {
+    if !no_translator() {
+        forms_do_the_same(Lockstep::trusting(Trust::NONE), 1);
     }
 }
 

@@ -9,6 +9,7 @@ use dejavm_core::cpu::flags::Flags;
 use dejavm_core::cpu::insn::RIP;
 use dejavm_core::cpu::state::{TableRegister, attr, cr0, cr4, efer, seg};
 use dejavm_core::cpu::{Activity, CpuState, Segment};
+use dejavm_core::jit::Trust;
 use dejavm_core::machine::{Accel, Machine, RunLimit, StopReason};
 use dejavm_core::types::Gpa;
 
@@ -64,6 +65,16 @@ impl Lockstep {
             machine
         };
         Self { machines: [make(Accel::Interp), make(Accel::Jit)] }
+    }
+
+    /// The same on a host that is trusted with these families alone.
+    ///
+    /// # Panics
+    /// If the host has no translator.
+    pub fn trusting(families: Trust) -> Self {
+        let mut lockstep = Self::new();
+        lockstep.machines[1].trust_host(families);
+        lockstep
     }
 
     /// Runs a case on both, with a stop somewhere on the way; what differs.

@@ -1,9 +1,10 @@
 //! Recordings of the busy guest with random input, and replays of them.
 
+use crate::accel::{chosen, on};
 use crate::busy_guest::{config, images, machine};
 use crate::rng::Rng;
 use dejavm_core::boundary::{Images, Inbound, Outbound};
-use dejavm_core::machine::Machine;
+use dejavm_core::machine::{Accel, Machine};
 use dejavm_replay::checkpoint::Spacing;
 use dejavm_replay::journal::{Reader, StateDigest};
 use dejavm_replay::session::{
@@ -50,9 +51,17 @@ impl Host for Typist {
 /// # Panics
 /// If it cannot be made.
 pub fn recorded(vcpus: u32, seed: u64, side_file: Option<&Path>) -> Vec<u8> {
+    recorded_on(chosen(), vcpus, seed, side_file)
+}
+
+/// [`recorded`], on an engine.
+///
+/// # Panics
+/// If it cannot be made.
+pub fn recorded_on(accel: Accel, vcpus: u32, seed: u64, side_file: Option<&Path>) -> Vec<u8> {
     let options = RecordOptions { interval_icount: 200_000, ..RecordOptions::default() };
     let live = LiveOptions { until_icount: Some(END), ..LiveOptions::default() };
-    let (machine, config) = (machine(vcpus), config(vcpus));
+    let (machine, config) = (on(accel, machine(vcpus)), config(vcpus));
     let mut session =
         RecordSession::start(machine, &config, &images(), Vec::new(), &options, live).expect("a recording");
     if let Some(path) = side_file {
@@ -73,10 +82,18 @@ pub type Session<M> = ReplaySession<M, Cursor<Vec<u8>>>;
 /// # Panics
 /// If it is no journal.
 pub fn replay(journal: &[u8]) -> Session<Machine> {
+    replay_on(chosen(), journal)
+}
+
+/// [`replay`], on an engine.
+///
+/// # Panics
+/// If it is no journal.
+pub fn replay_on(accel: Accel, journal: &[u8]) -> Session<Machine> {
     let mut reader = Reader::new(Cursor::new(journal.to_vec())).expect("a journal");
     let images = reader.read_images(Images::default()).expect("images");
     let config = reader.header().config.clone();
-    let make = move || Ok(Machine::new(&config, images.clone())?);
+    let make = move || Ok(on(accel, Machine::new(&config, images.clone())?));
     ReplaySession::with_machine(reader, Box::new(make)).expect("a replay")
 }
 

@@ -239,7 +239,7 @@ pub(super) fn ask(jit: &mut Jit, tweak: impl Fn(Family, &mut Outcome)) -> Trust 
         for _ in 0..CASES {
             let mut start = Vcpu::new(0);
             randomize(&mut start, &mut random);
-            let mut native = run_native(jit, entry, &start);
+            let mut native = run_native(jit, entry.known, &start);
             tweak(*family, &mut native);
             if native != interpreted(&mut start, &insn, &mut mem) {
                 trust = trust.without(*family);

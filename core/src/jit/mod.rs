@@ -162,6 +162,7 @@ impl Tables {
             returns: ReturnRing::new(thunks.lost),
             x87: Box::default(),
             stats: JitStats::default(),
+            untranslated: Untranslated::default(),
         }
     }
 

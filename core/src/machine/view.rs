@@ -8,7 +8,7 @@ use crate::boundary::{Images, MachineConfig, Position, ProbeRecord, ProbeSetting
 use crate::cpu::stops::Stops;
 use crate::cpu::{CpuState, Vcpu};
 use crate::devices::fw_cfg::VmcoreinfoNote;
-use crate::jit::{Jit, JitStats, JitUnavailable, TranslatedBlock};
+use crate::jit::{Jit, JitStats, JitUnavailable, TranslatedBlock, Trust};
 use crate::mem::{IoBus as _, Memory};
 use crate::types::{Gpa, VcpuId};
 use iced_x86::Code;
@@ -102,6 +102,14 @@ impl Machine {
         }
     }
 
+    /// Translates fewer families of instructions, as on a host whose own differ from the
+    /// guest's. It changes speed alone.
+    pub fn trust_host(&mut self, families: Trust) {
+        if let Some(jit) = &mut self.jit {
+            jit.trust_only(families);
+        }
+    }
+
     /// What executes instructions.
     pub fn accel(&self) -> Accel {
         if self.jit.is_some() { Accel::Jit } else { Accel::Interp }
@@ -115,6 +123,12 @@ impl Machine {
     /// Every block that is translated now.
     pub fn translated_blocks(&self) -> Vec<TranslatedBlock> {
         self.jit.as_ref().map_or_else(Vec::new, |jit| jit.translated())
+    }
+
+    /// The forms of instructions that it had interpreted for want of a translation, the most
+    /// frequent first, with their counts.
+    pub fn untranslated_forms(&self) -> Vec<(Code, u64)> {
+        self.jit.as_ref().map(|jit| jit.tables.untranslated.forms()).unwrap_or_default()
     }
 
     /// How many bytes a UART takes now.
