@@ -2,6 +2,7 @@
 //! hash.
 
 use dejavm_core::machine::Accel;
+use dejavm_replay::session::RunMachine as _;
 use dejavm_tests::recording::{END, recorded_on, replay_on, straight};
 
 #[test]
