@@ -12,6 +12,7 @@ pub mod hmp;
 pub mod hub;
 pub mod keys;
 pub mod line_editor;
+pub mod linux;
 pub mod mux;
 pub mod qmp;
 pub mod qom;

@@ -52,6 +52,8 @@ pub struct Services {
     pub log: Box<dyn LogControl>,
     /// Dumps of guest memory.
     pub dumps: crate::dump::Jobs,
+    /// The guest's kernel, if it is Linux.
+    pub linux: crate::linux::LinuxGuest,
     /// What the machine is called.
     pub identity: Identity,
     /// Where serial ports and monitors are.
@@ -68,6 +70,13 @@ impl Services {
 
     /// With no character devices yet.
     pub fn new(trace: Arc<Registry>, log: Box<dyn LogControl>, identity: Identity) -> Self {
-        Self { trace, log, dumps: Default::default(), identity, chardevs: RefCell::default() }
+        Self {
+            trace,
+            log,
+            dumps: Default::default(),
+            linux: Default::default(),
+            identity,
+            chardevs: RefCell::default(),
+        }
     }
 }

@@ -8,6 +8,7 @@ pub mod accel;
 pub mod busy_guest;
 pub mod cli;
 pub mod compare;
+pub mod cpio;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod differential;
 pub mod fuzz;

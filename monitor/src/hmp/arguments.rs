@@ -48,6 +48,11 @@ impl<'a> Arguments<'a> {
         Some(format)
     }
 
+    /// All that is left, which stays there.
+    pub fn peek(&self) -> &'a str {
+        self.rest
+    }
+
     /// All that is left.
     pub fn remainder(&mut self) -> &'a str {
         std::mem::take(&mut self.rest)

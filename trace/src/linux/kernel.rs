@@ -69,8 +69,7 @@ impl Kernel {
     /// # Errors
     /// If the guest is no Linux, or not yet; or one that has no BTF, or is not understood.
     pub fn of_guest(guest: &dyn Guest) -> Result<Self, LinuxError> {
-        let found =
-            images(guest).into_iter().find_map(|(table, image)| Some((table, kallsyms::find(&image)?)));
+        let found = images(guest).find_map(|(table, image)| Some((table, kallsyms::find(&image)?)));
         let (table, symbols) = found.ok_or(SymbolError::NotLinux)?;
         let space = Space::new(guest, table);
         let types = read_types(&space, &symbols)?;
@@ -108,6 +107,15 @@ impl Kernel {
     /// The kernel's version, as `6.1.0-56-cloud-amd64`.
     pub fn release(&self) -> &str {
         self.banner.split(' ').nth(2).unwrap_or_default()
+    }
+
+    /// Whether it is the kernel that is in a guest's memory, at the same place.
+    pub fn is_in(&self, guest: &dyn Guest) -> bool {
+        let space = Space::new(guest, self.table);
+        let banner = self.symbols.address("linux_banner").and_then(|at| space.c_string(at, 512));
+        banner.is_some_and(|banner| {
+            !banner.is_empty() && String::from_utf8_lossy(&banner).trim_end() == self.banner
+        })
     }
 
     /// How things are at a place.

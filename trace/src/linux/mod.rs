@@ -54,6 +54,7 @@ mod orc;
 mod space;
 mod symbols;
 pub mod syscalls;
+mod tables;
 mod tasks;
 
 pub use backtrace::{Backtrace, Entry, Frame, How, MOST_FRAMES};
@@ -63,6 +64,7 @@ pub use kernel::{Kernel, LinuxError, View};
 pub use modules::Module;
 pub use space::{Mapped, Space};
 pub use symbols::{Located, Symbol, SymbolError, Symbols};
+pub use tables::module_table;
 pub use tasks::{Task, TaskState};
 
 #[cfg(test)]

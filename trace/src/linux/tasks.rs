@@ -254,6 +254,11 @@ impl<'a> View<'a> {
         address.filter(|address| *address != 0).ok_or(LinuxError::Unsound("current task"))
     }
 
+    /// The number of the task whose `task_struct` is at an address.
+    pub(super) fn pid_at(&self, address: u64) -> Option<i32> {
+        self.space.i32(address.wrapping_add(self.kernel.tasks.pid.offset))
+    }
+
     fn current_addresses(&self) -> Vec<(VcpuId, u64)> {
         let current = |vcpu| Some((vcpu, self.current_address(vcpu).ok()?));
         (0..self.guest().vcpus()).filter_map(current).collect()

@@ -1,5 +1,6 @@
 //! The commands, one file each, and the tables that name them.
 
+mod bt;
 mod chardev_send_break;
 mod cont;
 mod cpu;
@@ -25,6 +26,7 @@ mod info_lapic;
 mod info_marks;
 mod info_mem;
 mod info_memory_size_summary;
+mod info_modules;
 mod info_mtree;
 mod info_name;
 mod info_numa;
@@ -38,6 +40,8 @@ mod info_registers;
 mod info_replay;
 mod info_snapshots;
 mod info_status;
+mod info_symbol;
+mod info_tasks;
 mod info_tlb;
 mod info_trace_events;
 mod info_uuid;
@@ -78,6 +82,7 @@ use super::expression;
 use crate::control::{ControlError, Mode};
 use dejavm_core::cpu::CpuState;
 use dejavm_core::types::VcpuId;
+use dejavm_trace::linux::LinuxError;
 
 /// A command of the monitor.
 pub(crate) struct Command {
@@ -117,6 +122,12 @@ impl From<ControlError> for CommandError {
     }
 }
 
+impl From<LinuxError> for CommandError {
+    fn from(error: LinuxError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
 impl CommandError {
     /// The lines to print; `name` is what the command was called, `full_name` with its `info`.
     pub fn text(&self, name: &str, full_name: &str) -> String {
@@ -134,6 +145,7 @@ impl CommandError {
 
 /// The commands, by name.
 pub(crate) const ALL: &[Command] = &[
+    bt::COMMAND,
     chardev_send_break::COMMAND,
     cont::COMMAND,
     cpu::COMMAND,
@@ -192,6 +204,7 @@ pub(crate) const INFO: &[Command] = &[
     info_marks::COMMAND,
     info_mem::COMMAND,
     info_memory_size_summary::COMMAND,
+    info_modules::COMMAND,
     info_mtree::COMMAND,
     info_name::COMMAND,
     info_numa::COMMAND,
@@ -205,6 +218,8 @@ pub(crate) const INFO: &[Command] = &[
     info_replay::COMMAND,
     info_snapshots::COMMAND,
     info_status::COMMAND,
+    info_symbol::COMMAND,
+    info_tasks::COMMAND,
     info_tlb::COMMAND,
     info_trace_events::COMMAND,
     info_uuid::COMMAND,

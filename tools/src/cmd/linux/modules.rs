@@ -4,9 +4,8 @@ use super::{at_place, failure, hex, print_json};
 use crate::args::ModulesArgs;
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::say;
 use dejavm_core::machine::Machine;
-use dejavm_trace::linux::{Kernel, Module};
+use dejavm_trace::linux::{Kernel, Module, module_table};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -39,9 +38,6 @@ fn list(args: &ModulesArgs, machine: &Machine) -> Result<(), Failure> {
             .collect();
         return print_json(&rows);
     }
-    say!("ADDRESS                SIZE NAME");
-    for module in &modules {
-        say!("{:#018x} {:>8} {}", module.base(), module.size(), module.name);
-    }
+    crate::output::print(format_args!("{}", module_table(&modules)));
     Ok(())
 }

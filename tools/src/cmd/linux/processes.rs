@@ -4,7 +4,6 @@ use super::{at_place, failure, hex, print_json};
 use crate::args::PsArgs;
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::say;
 use dejavm_core::machine::Machine;
 use dejavm_trace::linux::{Kernel, Task, View};
 use serde::Serialize;
@@ -45,11 +44,7 @@ fn list(args: &PsArgs, machine: &Machine) -> Result<(), Failure> {
         let rows: Vec<Row<'_>> = tasks.iter().map(|task| row(&view, task)).collect();
         return print_json(&rows);
     }
-    let thread = if args.threads { "   TID " } else { "" };
-    say!("  PID {thread} PPID   UID S VCPU         CR3 COMMAND");
-    for task in &tasks {
-        print(args, &view, task);
-    }
+    crate::output::print(format_args!("{}", view.task_table(&tasks, args.threads)));
     Ok(())
 }
 
@@ -69,17 +64,4 @@ fn row<'a>(view: &View<'_>, task: &'a Task) -> Row<'a> {
         page_table: task.page_table.map(hex),
         command_line: view.command_line(task),
     }
-}
-
-fn print(args: &PsArgs, view: &View<'_>, task: &Task) {
-    let command = match view.command_line(task) {
-        Some(words) if task.is_leader() => words.join(" "),
-        _ if task.kernel_thread => format!("[{}]", task.comm),
-        _ => task.comm.clone(),
-    };
-    let thread = if args.threads { format!("{:>6} ", task.pid) } else { String::new() };
-    let vcpu = task.vcpu.map_or_else(|| "-".to_owned(), |vcpu| vcpu.to_string());
-    let table = task.page_table.map_or_else(|| "-".to_owned(), hex);
-    let Task { tgid, ppid, uid, state, .. } = task;
-    say!("{tgid:>5} {thread}{ppid:>5} {uid:>5} {} {vcpu:>4} {table:>11} {command}", state.letter());
 }

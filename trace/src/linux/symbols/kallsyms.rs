@@ -4,7 +4,8 @@
 //! Names are compressed: a name is the count of its tokens and their numbers, and the token
 //! table has the text of each of the 256. That table is recognised, as the tokens of the digits
 //! stand for themselves; the index behind it says whether it is one. Before it lie the markers
-//! (where every 256th name begins), before them the names, before them their number. The
+//! (where every 256th name begins), before them the names, before them their number; Linux 6.2 to 6.4
+//! has the order of the names between. The
 //! addresses (32-bit offsets and the base that they are from) lie before the number of names up
 //! to Linux 6.4, and behind the token index since.
 
@@ -17,6 +18,9 @@ const DIGITS: &[u8] = b"0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00";
 
 /// A marker for every so many names.
 const PER_MARKER: usize = 256;
+
+/// The order of names takes so many bytes for each.
+const ORDER_BYTES: usize = 3;
 
 /// More symbols than this has no kernel.
 const MOST_SYMBOLS: usize = 1 << 21;
@@ -139,9 +143,26 @@ fn name_at(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     Some((at + 2, low & 0x7F | high << 7))
 }
 
-/// The number of the names that lie before a token table, and where it is.
+/// The number of the names that lie before a token table, and where it is. Between them and the
+/// table Linux 6.2 to 6.4, and what has this from there, have the order of the names, in 3 bytes
+/// for each.
 fn names_before(bytes: &[u8], tokens: usize) -> Option<(usize, usize)> {
-    let (markers, markers_at) = markers_before(bytes, tokens)?;
+    (0..=ORDER_BYTES * MOST_SYMBOLS)
+        .step_by(8)
+        .map_while(|order| Some((order, tokens.checked_sub(order)?)))
+        .find_map(|(order, end)| {
+            let (markers, markers_at) = markers_before(bytes, end)?;
+            let agrees = |count: usize| order == 0 || order == (ORDER_BYTES * count).next_multiple_of(8);
+            // Before the search, which takes longer.
+            let blocks = (order / ORDER_BYTES).div_ceil(PER_MARKER);
+            let plausible = order == 0 || blocks.abs_diff(markers.len()) <= 1;
+            let names = plausible.then(|| names_of(bytes, &markers, markers_at))?;
+            names.filter(|(_, count)| agrees(*count))
+        })
+}
+
+/// The number of the names that lie before their markers, and where it is.
+fn names_of(bytes: &[u8], markers: &[usize], markers_at: usize) -> Option<(usize, usize)> {
     let last = *markers.last()?;
     let blocks = markers.len();
     let fits = |count: usize| count > (blocks - 1) * PER_MARKER && count <= blocks * PER_MARKER;
@@ -150,13 +171,13 @@ fn names_before(bytes: &[u8], tokens: usize) -> Option<(usize, usize)> {
     let farthest = nearest.saturating_sub(PER_MARKER * MOST_NAME_BYTES);
     (farthest..=nearest).rev().filter(|at| at % 8 == 0).find_map(|at| {
         let count = number::<4>(bytes, at)? as usize;
-        (fits(count) && names_agree(bytes, at + 8, count, &markers, markers_at)).then_some((at, count))
+        (fits(count) && names_agree(bytes, at + 8, count, markers, markers_at)).then_some((at, count))
     })
 }
 
-/// The markers that lie before a token table, and where they begin.
-fn markers_before(bytes: &[u8], tokens: usize) -> Option<(Vec<usize>, usize)> {
-    let mut at = tokens.checked_sub(4)?;
+/// The markers that end at `end`, and where they begin.
+fn markers_before(bytes: &[u8], end: usize) -> Option<(Vec<usize>, usize)> {
+    let mut at = end.checked_sub(4)?;
     // They end at a multiple of 8.
     if number::<4>(bytes, at)? == 0 {
         at = at.checked_sub(4)?;

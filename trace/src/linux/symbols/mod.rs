@@ -133,8 +133,7 @@ impl Symbols {
     /// # Errors
     /// [`SymbolError::NotLinux`].
     pub fn of_guest(guest: &dyn Guest) -> Result<Self, SymbolError> {
-        let images = images(guest);
-        images.iter().find_map(|(_, image)| kallsyms::find(image)).ok_or(SymbolError::NotLinux)
+        images(guest).find_map(|(_, image)| kallsyms::find(&image)).ok_or(SymbolError::NotLinux)
     }
 
     /// Moves the symbols of a kernel's file to where the kernel is in a guest, and tells how far.
@@ -145,9 +144,8 @@ impl Symbols {
         let (Some(text), Some(banner)) = (self.address("_text"), self.address("linux_banner")) else {
             return Err(SymbolError::OtherKernel);
         };
-        let images = images(guest);
         let mut seen = false;
-        for stretch in images.iter().flat_map(|(_, image)| image) {
+        for stretch in images(guest).flat_map(|(_, image)| image) {
             seen = true;
             let slide = stretch.address.wrapping_sub(text);
             let at = banner.wrapping_add(slide).wrapping_sub(stretch.address) as usize;
@@ -295,7 +293,7 @@ impl Entry {
 }
 
 /// What may be the kernel's image, by the page tables of each vCPU, and the table that leads there.
-pub(super) fn images(guest: &dyn Guest) -> Vec<(u64, Vec<Stretch>)> {
+pub(super) fn images(guest: &dyn Guest) -> impl Iterator<Item = (u64, Vec<Stretch>)> {
     let mut tables: Vec<u64> = Vec::new();
     for cpu in (0..guest.vcpus()).filter_map(|vcpu| guest.cpu(vcpu)) {
         let Some(space) = Space::of_cpu(guest, cpu) else { continue };
@@ -306,8 +304,8 @@ pub(super) fn images(guest: &dyn Guest) -> Vec<(u64, Vec<Stretch>)> {
             }
         }
     }
-    let image = |table: u64| (table, stretches(&Space::new(guest, table)));
-    tables.into_iter().map(image).filter(|(_, image)| !image.is_empty()).collect()
+    let image = move |table: u64| (table, stretches(&Space::new(guest, table)));
+    tables.into_iter().map(image).filter(|(_, image)| !image.is_empty())
 }
 
 #[cfg(test)]

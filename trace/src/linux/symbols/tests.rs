@@ -3,9 +3,20 @@
 use super::super::fake::Fake;
 use super::*;
 
-/// The tables of a kernel with these symbols, as Linux 6.1 lays them out, or 6.12. Tokens stand
-/// for themselves, but for `\x80`, which is `sys_`.
-fn tables(symbols: &[(&str, u64)], base: u64, new: bool) -> Vec<u8> {
+/// How kernels lay their tables out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// Linux 6.1.
+    Old,
+    /// With the order of the names.
+    Ordered,
+    /// Linux 6.12.
+    New,
+}
+
+/// The tables of a kernel with these symbols. Tokens stand for themselves, but for `\x80`, which is
+/// `sys_`.
+fn tables(symbols: &[(&str, u64)], base: u64, layout: Layout) -> Vec<u8> {
     let align = |bytes: &mut Vec<u8>| bytes.resize(bytes.len().next_multiple_of(8), 0);
     let mut offsets: Vec<u8> = Vec::new();
     for &(_, address) in symbols {
@@ -40,9 +51,11 @@ fn tables(symbols: &[(&str, u64)], base: u64, new: bool) -> Vec<u8> {
         }
         texts.push(0);
     }
+    let new = layout == Layout::New;
     let mut all = if new { Vec::new() } else { offsets.clone() };
+    let order = if layout == Layout::Ordered { vec![1; 3 * symbols.len()] } else { Vec::new() };
     all.extend((symbols.len() as u64).to_le_bytes());
-    for mut part in [names, markers, texts, index] {
+    for mut part in [names, markers, order, texts, index] {
         align(&mut part);
         all.extend(part);
     }
@@ -70,8 +83,8 @@ fn kernel(tables: &[u8]) -> Fake {
 fn kallsyms_are_found_and_read() {
     let symbols = many();
     let symbols: Vec<(&str, u64)> = symbols.iter().map(|(name, at)| (name.as_str(), *at)).collect();
-    for new in [false, true] {
-        let found = Symbols::of_guest(&kernel(&tables(&symbols, BASE, new))).unwrap();
+    for layout in [Layout::Old, Layout::Ordered, Layout::New] {
+        let found = Symbols::of_guest(&kernel(&tables(&symbols, BASE, layout))).unwrap();
         assert_eq!(found.len(), symbols.len());
         assert_eq!(found.address("sys_number_999"), Some(BASE + 0x100 + 16 * 999));
         assert_eq!(found.address("current_task"), Some(0x1FB80));
@@ -94,7 +107,7 @@ fn a_guest_without_them_is_not_linux() {
 fn damaged_tables_are_none() {
     let symbols = many();
     let symbols: Vec<(&str, u64)> = symbols.iter().map(|(name, at)| (name.as_str(), *at)).collect();
-    let good = tables(&symbols, BASE, false);
+    let good = tables(&symbols, BASE, Layout::Ordered);
     let mut state = 1u64;
     for _ in 0..200 {
         let mut bad = good.clone();

@@ -143,8 +143,8 @@ impl<'k> Tracer<'k> {
         self.doors.iter().map(|(address, _)| *address).chain([self.exit]).collect()
     }
 
-    /// Takes in what is there when a vCPU stands at one of the addresses; gives the call that
-    /// returns there.
+    /// Takes in what is there when a vCPU stands at one of the addresses; gives the call that is told
+    /// of there: as it returns, or as it is known that it never will.
     pub fn at_stop(&mut self, guest: &dyn Guest, vcpu: VcpuId, here: Position) -> Option<Syscall> {
         let cpu = guest.cpu(vcpu)?;
         let view = self.kernel.at(guest);
@@ -154,8 +154,7 @@ impl<'k> Tracer<'k> {
             return self.leave(&view, cpu, space, vcpu, here);
         }
         let (_, door) = *self.doors.iter().find(|(address, _)| *address == rip)?;
-        self.enter(&view, cpu, space, (vcpu, door), here);
-        None
+        self.enter(&view, cpu, space, (vcpu, door), here)
     }
 
     /// The calls that have not returned by now, in the order in which they were made.
@@ -172,8 +171,8 @@ impl<'k> Tracer<'k> {
         space: Option<Space<'_>>,
         (vcpu, door): (VcpuId, Door),
         here: Position,
-    ) {
-        let Ok(task) = view.current(vcpu) else { return };
+    ) -> Option<Syscall> {
+        let task = view.current(vcpu).ok()?;
         let (abi, registers, number) = match door {
             Door::Syscall => (Abi::X86_64, ARGUMENTS_64, cpu.regs[RAX] as u32),
             Door::Syscall32 => (Abi::I386, ARGUMENTS_32_SYSCALL, cpu.regs[RAX] as u32),
@@ -199,7 +198,12 @@ impl<'k> Tracer<'k> {
             decoded: shown.map(|n| call.argument(n, kinds[n])).collect(),
             result: None,
         };
-        self.pending.insert(task.address, Pending { call, registers });
+        // It never returns.
+        if matches!(call.name.as_str(), "exit" | "exit_group") {
+            return Some(call);
+        }
+        // Of a task that was killed in a call, whose place another has now.
+        self.pending.insert(task.address, Pending { call, registers }).map(|before| before.call)
     }
 
     fn leave(
@@ -216,6 +220,10 @@ impl<'k> Tracer<'k> {
             // Made before the stretch; or a child of fork, which has made none.
             return None;
         };
+        // As above; the first thing that a child of fork does is to return.
+        if view.pid_at(task) != Some(call.pid) {
+            return Some(call);
+        }
         let kinds = table::kinds(call.abi, call.number?);
         let result = if call.abi == Abi::I386 { i64::from(result as i32) } else { result };
         let decode = Call { space, abi: call.abi, arguments: registers, result: Some(result) };
