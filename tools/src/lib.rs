@@ -6,9 +6,12 @@ pub mod console;
 pub mod demo;
 pub mod error;
 pub mod exit;
+pub mod export;
 pub mod hostio;
 pub mod logging;
 pub mod output;
 pub mod output_file;
 pub mod perf_map;
 pub mod progress;
+#[cfg(feature = "sql")]
+pub mod sql;

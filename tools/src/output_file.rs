@@ -37,6 +37,11 @@ impl OutputFile {
         &self.file
     }
 
+    /// Where it is until it is complete.
+    pub fn path(&self) -> &Path {
+        &self.draft
+    }
+
     /// Puts the file into its place, with the permissions of what was there.
     ///
     /// # Errors

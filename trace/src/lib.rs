@@ -4,6 +4,7 @@
 //! for, and hands over what they saw.
 
 pub mod event;
+pub mod export;
 pub mod filter;
 pub mod linux;
 pub mod sink;

@@ -10,6 +10,9 @@ use crate::types::{Gpa, PAGE_OFFSET_MASK, VcpuId};
 /// What is noted before each instruction.
 const STEPS: u128 = ProbeKind::Instruction.bit() | ProbeKind::Block.bit() | ProbeKind::ModeSwitch.bit();
 
+/// What near calls and returns note, which translated code makes by itself.
+const CALLS: u128 = ProbeKind::Call.bit() | ProbeKind::Return.bit();
+
 /// What the chips note. They must be told where they are.
 fn of_chips() -> u128 {
     let chips = Chip::ALL.into_iter();
@@ -56,6 +59,8 @@ pub struct Probes {
     pub memory: bool,
     /// Chips note what they do.
     pub chips: bool,
+    /// Calls or returns are seen.
+    pub calls: bool,
     /// The next instruction begins a block.
     pub block_next: bool,
     mode: Mode,
@@ -72,6 +77,7 @@ impl Probes {
             stores,
             memory: loads.on || stores.on,
             chips: settings.kinds(None) & of_chips() != 0,
+            calls: settings.kinds(Some(id)) & CALLS != 0,
             block_next: true,
             mode: Mode::default(),
         }

@@ -7,6 +7,7 @@
 
 pub mod compare;
 pub mod divergence;
+mod fingerprint;
 pub mod host;
 mod inputs;
 pub mod live;

@@ -13,6 +13,7 @@ mod ring;
 mod rtc;
 mod serial;
 mod size;
+mod sql;
 mod trace;
 
 pub use checkpoints::{CheckpointArgs, CheckpointBudget};
@@ -26,6 +27,7 @@ pub use ring::RingSpec;
 pub use rtc::RtcBase;
 pub use serial::SerialSpec;
 pub use size::MemorySize;
+pub use sql::{AnswerFormat, SqlArgs, schema, type_name};
 pub use trace::TraceArgs;
 
 use crate::console::crash;
@@ -155,6 +157,9 @@ before it, and the registers, device registers and pages of memory that differ. 
 from the beginning (as memory does where seeds differ) are left out, and named. The exit status is
 0 if all is equal, 3 if not.")]
     Diff(DiffArgs),
+    /// Ask a recording with SQL.
+    #[command(after_help = sql::help())]
+    Sql(SqlArgs),
     /// Write the trace events of a recorded run, or of a stretch of it.
     #[command(after_help = trace::help())]
     Trace(TraceArgs),

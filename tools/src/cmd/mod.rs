@@ -14,6 +14,7 @@ mod record;
 mod replay;
 mod run;
 mod setup;
+mod sql;
 mod trace;
 mod trim;
 mod verify;
@@ -62,6 +63,7 @@ fn execute(command: Command) -> Result<Exit, Failure> {
         Command::Trim(args) => trim::execute(&args),
         Command::Bisect(args) => bisect::execute(&args),
         Command::Diff(args) => diff::execute(&args),
+        Command::Sql(args) => sql::execute(&args),
         Command::Trace(args) => trace::execute(&args),
         Command::Ps(args) => linux::processes::execute(&args),
         Command::Bt(args) => linux::backtraces::execute(&args),

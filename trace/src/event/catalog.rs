@@ -148,6 +148,16 @@ fn parts(kind: ProbeKind) -> (String, Arguments, String) {
             &[("events", NUMBER)],
             "the guest's kernel said that it panicked: bit 0, or bit 1 if a crash kernel takes over",
         ),
+        ProbeKind::Call => plain(
+            "cpu_call",
+            &[("target", NUMBER), ("back", NUMBER), ("rsp", NUMBER)],
+            "a near CALL to target; rsp points to where it shall return",
+        ),
+        ProbeKind::Return => plain(
+            "cpu_return",
+            &[("target", NUMBER), ("rsp", NUMBER)],
+            "a near RET; rsp pointed to the target",
+        ),
         ProbeKind::ChipRead(chip) => {
             let name = chip_name(chip);
             (format!("chip_{name}_read"), IO, format!("a register of the {name} is read"))

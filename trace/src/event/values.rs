@@ -70,6 +70,8 @@ impl Values {
             ProbeEvent::Reset { cause } => Self::new([Value::Text(cause_name(*cause))]),
             ProbeEvent::DebugExit { code } => Self::numbers([(*code).into()]),
             ProbeEvent::GuestPanic { events } => Self::numbers([(*events).into()]),
+            ProbeEvent::Call { target, back, rsp } => Self::numbers([*target, *back, *rsp]),
+            ProbeEvent::Return { target, rsp } => Self::numbers([*target, *rsp]),
             ProbeEvent::PowerOff | ProbeEvent::Timer { .. } => Self::numbers([]),
         }
     }

@@ -113,6 +113,10 @@ pub enum ProbeKind {
     DebugExit,
     /// The guest's kernel said that it panicked.
     GuestPanic,
+    /// A near CALL.
+    Call,
+    /// A near RET.
+    Return,
     /// A register of a chip was read.
     ChipRead(Chip),
     /// A register of a chip was written.
@@ -123,7 +127,7 @@ pub enum ProbeKind {
 
 impl ProbeKind {
     /// The kinds that are not of a chip, in the order of their numbers.
-    const PLAIN: [Self; 27] = [
+    const PLAIN: [Self; 29] = [
         Self::Exception,
         Self::Interrupt,
         Self::Nmi,
@@ -151,6 +155,8 @@ impl ProbeKind {
         Self::PowerOff,
         Self::DebugExit,
         Self::GuestPanic,
+        Self::Call,
+        Self::Return,
     ];
 
     /// How many kinds there are.
@@ -197,6 +203,8 @@ impl ProbeKind {
             Self::PowerOff => 24,
             Self::DebugExit => 25,
             Self::GuestPanic => 26,
+            Self::Call => 27,
+            Self::Return => 28,
             Self::ChipRead(chip) => chips + chip as usize,
             Self::ChipWrite(chip) => chips + Chip::ALL.len() + chip as usize,
             Self::Timer(chip) => chips + 2 * Chip::ALL.len() + chip as usize,
@@ -346,6 +354,17 @@ pub enum ProbeEvent {
     GuestPanic {
         events: u8,
     },
+    /// Where it goes, where it shall return to, and RSP, which points to that afterwards.
+    Call {
+        target: u64,
+        back: u64,
+        rsp: u64,
+    },
+    /// Where it goes, and RSP, which pointed to that before.
+    Return {
+        target: u64,
+        rsp: u64,
+    },
     ChipRead {
         chip: Chip,
         access: IoAccess,
@@ -372,6 +391,10 @@ pub enum InboundClass {
 }
 
 impl InboundClass {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Serial, Self::SerialBreak, Self::Keyboard, Self::Reset, Self::PowerButton, Self::Nmi];
+
     /// What it is called in lists.
     pub fn name(self) -> &'static str {
         match self {
@@ -430,6 +453,8 @@ impl ProbeEvent {
             Self::PowerOff => ProbeKind::PowerOff,
             Self::DebugExit { .. } => ProbeKind::DebugExit,
             Self::GuestPanic { .. } => ProbeKind::GuestPanic,
+            Self::Call { .. } => ProbeKind::Call,
+            Self::Return { .. } => ProbeKind::Return,
             Self::ChipRead { chip, .. } => ProbeKind::ChipRead(*chip),
             Self::ChipWrite { chip, .. } => ProbeKind::ChipWrite(*chip),
             Self::Timer { chip } => ProbeKind::Timer(*chip),
@@ -455,6 +480,7 @@ impl ProbeEvent {
             | Self::Syscall { rip, .. }
             | Self::SyscallReturn { rip, .. }
             | Self::InterruptReturn { rip, .. } => one(*rip, 1),
+            Self::Call { target, .. } | Self::Return { target, .. } => one(*target, 1),
             Self::MsrRead { msr, .. } | Self::MsrWrite { msr, .. } => one((*msr).into(), 1),
             Self::ModeSwitch(_)
             | Self::ControlWrite { .. }
@@ -497,6 +523,8 @@ impl ProbeEvent {
             | Self::Inbound { .. }
             | Self::Reset { .. }
             | Self::PowerOff
+            | Self::Call { .. }
+            | Self::Return { .. }
             | Self::Timer { .. } => return None,
         })
     }

@@ -7,10 +7,11 @@
 use super::form::{by_condition, condition, is_long};
 use super::operand::Operand;
 use super::stack::{check_push, push, release, top};
+use crate::boundary::{ProbeEvent, ProbeKind};
 use crate::cpu::access::canonical;
 use crate::cpu::env::Env;
 use crate::cpu::insn::{Exec, Handler, Insn};
-use crate::cpu::state::{RCX, Vcpu, seg};
+use crate::cpu::state::{RCX, RSP, Vcpu, seg};
 use crate::types::Exception;
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
@@ -53,11 +54,18 @@ fn jmp_indirect<const LONG: bool, T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>,
     Ok(())
 }
 
+#[inline(always)]
+fn note_call(cpu: &Vcpu, env: &mut Env<'_>, target: u64, back: u64) {
+    let rsp = cpu.state.regs[RSP];
+    cpu.note(env, ProbeKind::Call, || ProbeEvent::Call { target, back, rsp });
+}
+
 fn call_rel<const LONG: bool, T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
     let target = relative::<LONG, T>(cpu, insn)?;
     let back = cpu.rip();
     push::<LONG, T>(cpu, env, back)?;
     cpu.set_rip(target);
+    note_call(cpu, env, target, back);
     Ok(())
 }
 
@@ -71,6 +79,7 @@ fn call_indirect<const LONG: bool, T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>
     let back = cpu.rip();
     push::<LONG, T>(cpu, env, back)?;
     cpu.set_rip(target);
+    note_call(cpu, env, target, back);
     Ok(())
 }
 
@@ -78,8 +87,10 @@ fn call_indirect<const LONG: bool, T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>
 fn ret<const LONG: bool, T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {
     let target = top::<LONG, T>(cpu, env)?;
     let target = check_target::<LONG, T>(cpu, target)?;
+    let rsp = cpu.state.regs[RSP];
     release::<LONG>(cpu, T::SIZE as u64 + insn.imm);
     cpu.set_rip(target);
+    cpu.note(env, ProbeKind::Return, || ProbeEvent::Return { target, rsp });
     Ok(())
 }
 
