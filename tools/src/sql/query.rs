@@ -11,7 +11,7 @@ use datafusion::error::Result as PlanResult;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan};
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{RecordBatchStream, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext, col, lit};
 use dejavm_core::types::Icount;
 use dejavm_trace::export::Table;
@@ -186,7 +186,7 @@ fn refusal(error: &DataFusionError) -> Failure {
                 let names: Vec<&str> = Table::ALL.iter().map(|table| table.name()).collect();
                 return failure.advice(format!("there are {}", names.join(", ")));
             }
-            if said.contains("not supported") && said.contains("options") {
+            if ["DDL not supported", "DML not supported", "Statement not supported"].iter().any(|s| said.contains(s)) {
                 return failure
                     .advice("ask with SELECT, SHOW, DESCRIBE or EXPLAIN: a recording is only read");
             }
