@@ -107,6 +107,29 @@ fn whenever_it_is_killed_the_last_stretch_is_there() {
     }
 }
 
+/// A guest that sleeps executes too little to come to the regular ends of chunks: the ring turns all the
+/// same, by the guest's time.
+#[test]
+fn a_ring_turns_while_the_guest_sleeps() {
+    let scratch = Scratch::new("ring-idle");
+    let path = scratch.file("run.dj");
+    let never_icount = 1 << 40;
+    let mut session = ring(&path, 1, RingSize::Time(WINDOW_NS), never_icount);
+    let mut host = Typist { steps: 0, keys: 0 };
+    let step_icount = 5000;
+    let mut turned = 0;
+    for _ in 0..400 {
+        go(&mut session, &mut host, 1, step_icount);
+        let first_ns = Reader::open(&path).expect("a journal").first().now_ns;
+        let covered_ns = session.machine().position().now_ns - first_ns;
+        assert!(covered_ns <= 2 * WINDOW_NS + 200_000, "{covered_ns} ns");
+        turned += u32::from(first_ns > 0);
+    }
+    assert!(turned > 100, "it never turned round");
+    session.finish().expect("a clean end");
+    assert!(replay(&path) >= WINDOW_NS);
+}
+
 #[test]
 fn a_ring_of_bytes_does_not_grow() {
     let scratch = Scratch::new("ring-bytes");

@@ -7,7 +7,7 @@ use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 
 /// Where the guest's code is loaded and entered.
-const BASE: u64 = 0x10_0000;
+pub const BASE: u64 = 0x10_0000;
 const IDT: u64 = 0x20_0000;
 const IDT_POINTER: u64 = 0x20_1000;
 const LAPIC: u64 = 0xFEE0_0000;
@@ -77,8 +77,8 @@ fn guest() -> Result<Vec<u8>, IcedError> {
     Ok(elf(&a.assemble(BASE)?))
 }
 
-/// An ELF executable with one segment, entered at its start in 64-bit mode.
-fn elf(code: &[u8]) -> Vec<u8> {
+/// An ELF executable with one segment at [`BASE`], entered at its start in 64-bit mode.
+pub fn elf(code: &[u8]) -> Vec<u8> {
     let mut elf = b"\x7FELF\x02\x01\x01".to_vec();
     elf.resize(120 + code.len(), 0);
     let mut put = |at: usize, bytes: &[u8]| elf[at..at + bytes.len()].copy_from_slice(bytes);

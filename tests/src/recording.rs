@@ -3,9 +3,9 @@
 use crate::accel::{chosen, on};
 use crate::busy_guest::{config, images, machine};
 use crate::rng::Rng;
-use dejavm_core::boundary::{Images, Inbound, Outbound};
+use dejavm_core::boundary::{Images, Inbound, MachineConfig, Outbound};
 use dejavm_core::machine::{Accel, Machine};
-use dejavm_replay::checkpoint::Spacing;
+use dejavm_replay::checkpoint::{Pace, Spacing};
 use dejavm_replay::journal::{Reader, StateDigest};
 use dejavm_replay::session::{
     Host, LiveOptions, Observer, RecordOptions, RecordSession, ReplaySession, RunMachine, Waited,
@@ -65,9 +65,56 @@ pub fn recorded_on(accel: Accel, vcpus: u32, seed: u64, side_file: Option<&Path>
     let mut session =
         RecordSession::start(machine, &config, &images(), Vec::new(), &options, live).expect("a recording");
     if let Some(path) = side_file {
-        session.keep_checkpoints(path, 64 << 20, DENSE).expect("a side file");
+        session.keep_checkpoints(path, 64 << 20, Pace::fixed(DENSE)).expect("a side file");
     }
     let mut host = Typist(Rng::new(seed));
+    while session.ended().is_none() {
+        session.step(&mut host).expect("a step");
+    }
+    session.finish().expect("an end").1
+}
+
+/// What comes in at which icount.
+pub type Script = [(u64, Inbound)];
+
+/// Gives what it has.
+#[derive(Default)]
+struct Given(Vec<Inbound>);
+
+impl Observer for Given {}
+
+impl Host for Given {
+    fn next_inbound(&mut self, _room: &mut dyn FnMut(u8) -> usize) -> Option<Inbound> {
+        (!self.0.is_empty()).then(|| self.0.remove(0))
+    }
+    fn has_backlog(&self) -> bool {
+        false
+    }
+    fn flush_due(&mut self) -> bool {
+        false
+    }
+    fn wait(&mut self, _max_ns: Option<u64>) -> Waited {
+        Waited::NoMoreInput
+    }
+}
+
+/// A recording of a machine with these images, in which exactly this comes in, up to an icount.
+///
+/// # Panics
+/// If it cannot be made.
+pub fn scripted(config: &MachineConfig, images: &Images, script: &Script, until: u64) -> Vec<u8> {
+    let options = RecordOptions { interval_icount: 200_000, ..RecordOptions::default() };
+    let machine = Machine::new(config, images.clone()).expect("a machine");
+    let live = LiveOptions { until_icount: Some(until), ..LiveOptions::default() };
+    let mut session =
+        RecordSession::start(machine, config, images, Vec::new(), &options, live).expect("a recording");
+    let mut host = Given::default();
+    for (icount, event) in script {
+        while session.machine().position().icount < *icount {
+            session.step_until(*icount, &mut host).expect("a step");
+        }
+        host.0.push(event.clone());
+    }
     while session.ended().is_none() {
         session.step(&mut host).expect("a step");
     }
@@ -77,7 +124,7 @@ pub fn recorded_on(accel: Accel, vcpus: u32, seed: u64, side_file: Option<&Path>
 /// A replay of bytes.
 pub type Session<M> = ReplaySession<M, Cursor<Vec<u8>>>;
 
-/// A replay on the calling thread.
+/// A replay on the calling thread, by the interpreter.
 ///
 /// # Panics
 /// If it is no journal.

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,27 @@ fn has_gdb() -> bool {
     found
 }
 
+fn program(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dejavm"));
+    command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+/// Puts the demo's guest where `-kernel kernel` finds it.
+fn put_kernel(folder: &Path) {
+    let guest = dejavm_tools::demo::guest::build().unwrap();
+    std::fs::write(folder.join("kernel"), guest.kernel).unwrap();
+}
+
+/// Waits for a socket.
+fn wait_for(socket: &Path) {
+    let start = Instant::now();
+    while !socket.exists() {
+        assert!(start.elapsed() < PATIENCE, "no socket");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A folder with the demo's journal, and dejavm serving it to gdb.
 struct Server {
     folder: PathBuf,
@@ -26,23 +47,34 @@ struct Server {
 
 impl Server {
     fn new(name: &str, arguments: &[&str]) -> Self {
+        let demo = |folder: &Path| {
+            assert!(program(folder).args(["demo", "--seed", "1"]).status().unwrap().success());
+        };
+        Self::with(name, arguments, demo)
+    }
+
+    /// In a folder that `prepare` fills.
+    fn with(name: &str, arguments: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("gdb-{name}"));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
-        let program = || {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_dejavm"));
-            command.current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::null());
-            command
-        };
-        assert!(program().args(["demo", "--seed", "1"]).status().unwrap().success());
-        let dejavm = program().args(arguments).args(["--gdb", "unix:g.sock"]).spawn().unwrap();
+        prepare(&folder);
+        Self::in_folder(folder, arguments)
+    }
+
+    fn in_folder(folder: PathBuf, arguments: &[&str]) -> Self {
+        let dejavm = program(&folder).args(arguments).args(["--gdb", "unix:g.sock"]).spawn().unwrap();
         let server = Self { folder, dejavm };
-        let start = Instant::now();
-        while !server.socket().exists() {
-            assert!(start.elapsed() < PATIENCE, "no socket");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_for(&server.socket());
         server
+    }
+
+    /// Ends the program in order.
+    fn end(&mut self) {
+        let mut client = self.connect();
+        client.write_all(&packet("k")).unwrap();
+        self.dejavm.wait().unwrap();
+        let _ = std::fs::remove_file(self.socket());
     }
 
     fn socket(&self) -> PathBuf {
@@ -51,9 +83,15 @@ impl Server {
 
     /// Runs gdb with these commands; gives what it prints.
     fn gdb(&self, commands: &str) -> String {
+        self.gdb_at("g.sock", commands)
+    }
+
+    /// The same at another socket.
+    fn gdb_at(&self, socket: &str, commands: &str) -> String {
         let script = self.folder.join("script.gdb");
-        let setup =
-            "set pagination off\nset confirm off\nset architecture i386:x86-64\ntarget remote g.sock\n";
+        let setup = format!(
+            "set pagination off\nset confirm off\nset architecture i386:x86-64\ntarget remote {socket}\n"
+        );
         std::fs::write(&script, format!("{setup}{commands}")).unwrap();
         let output = Command::new("timeout")
             .args([&PATIENCE.as_secs().to_string(), "gdb", "-nx", "-batch", "-x", "script.gdb"])
@@ -146,6 +184,84 @@ fn a_replay_is_not_changed_and_gdb_says_why() {
     let server = Server::new("memory", &seek);
     let text = server.gdb("maintenance packet Qqemu.PhyMemMode:1\nx/1dg 0x208000\nset {long}0x208000 = 1\n");
     in_order(&text, &["received: \"OK\"", "0x208000:", "Cannot access memory"]);
+}
+
+/// The text of the monitor's `info replay`: how far the run is.
+fn icount_in(text: &str) -> u64 {
+    number(text.split("instruction count = ").nth(1).expect("a count"))
+}
+
+#[test]
+fn what_gdb_changes_in_a_recording_is_in_its_journal() {
+    if !has_gdb() {
+        return;
+    }
+    let record = ["record", "--force", "-o", "changed.dj", "-kernel", "kernel", "-m", "16M", "-S", "-seed", "3"];
+    let server = Server::with("changed", &record, put_kernel);
+    // At its start, at a breakpoint, and at an interrupt's handler; then its course is another.
+    let text = server.gdb(
+        "set {long}0x209000 = 0x1122334455667788\nset $r15 = 77\n\
+         hbreak *0x2001b4\ncontinue\nset $xmm3.uint128 = 5\nset {char}0x209008 = 9\np/x $r15\n\
+         x/1xg 0x209000\nx/1db 0x209008\nmonitor info replay\ndelete\nset $cr3 = 0\n",
+    );
+    in_order(&text, &["Breakpoint 1, ", "0x1122334455667788", "0x209008:", "9", "cr3 cannot be changed"]);
+    let at = icount_in(&text);
+    let mut server = server;
+    server.end();
+    let program = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dejavm"));
+        let output = command.args(arguments).current_dir(&server.folder).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (status, verdict) = program(&["verify", "changed.dj"]);
+    assert!(matches!(status, Some(0 | 4)), "{verdict}");
+    let (_, events) = program(&["events", "changed.dj"]);
+    in_order(
+        &events,
+        &["0x209000: 88 77 66 55 44 33 22 11", "r15=0x4d", "xmm3=0x5", "1 bytes at 0x209008: 09"],
+    );
+    // A replay has it, at the very place, and refuses to be changed itself.
+    let replay = Server::in_folder(server.folder.clone(), &["replay", "changed.dj"]);
+    let text = replay.gdb(&format!(
+        "monitor replay_seek {}\nmaintenance flush register-cache\np/x $r15\nx/1db 0x209008\n\
+         watch *(char *)0x209008\nreverse-continue\nmonitor info replay\nset $r15 = 5\n",
+        at + 1
+    ));
+    in_order(&text, &["= 0x4d", "0x209008:", "9", "monitor go_live FILE"]);
+    assert_eq!(icount_in(&text), at, "what came in there is found again\n{text}");
+}
+
+#[test]
+fn the_monitor_starts_and_ends_the_server() {
+    if !has_gdb() {
+        return;
+    }
+    let server = Server::new("monitor", &["replay", "demo.dj"]);
+    // From one server to another, and back to none.
+    let text = server.gdb("monitor info status\nmonitor gdbserver unix:other.sock\n");
+    assert!(text.contains("VM status: paused"), "{text}");
+    let other = server.folder.join("other.sock");
+    wait_for(&other);
+    assert!(!server.socket().exists(), "the old one is gone");
+    let text = server.gdb_at("other.sock", "p/x $rip\nmonitor gdbserver tcp::bad\n");
+    in_order(&text, &["$1 = 0x200", "is no port"]);
+    let mut client = UnixStream::connect(&other).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let none = "gdbserver none".bytes().map(|b| format!("{b:02x}")).collect::<String>();
+    client.write_all(&packet(&format!("qRcmd,{none}"))).unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).expect("it is sent away");
+    let start = Instant::now();
+    while other.exists() {
+        assert!(start.elapsed() < PATIENCE, "the socket is still there");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A packet as it goes over the wire.
+fn packet(body: &str) -> Vec<u8> {
+    let sum = body.bytes().fold(0u8, |sum, byte| sum.wrapping_add(byte));
+    format!("${body}#{sum:02x}").into_bytes()
 }
 
 #[test]

@@ -5,9 +5,11 @@
 //! are closed and matched without `_`, so that a new class of input leads through every place
 //! that must know it.
 
+mod debugger;
 mod probe;
 mod stop_point;
 
+pub use debugger::{Change, CpuRegister, DebuggerWrite};
 pub use probe::{
     Chip, InboundClass, IoAccess, MemoryAccess, Mode, Origin, ProbeEvent, ProbeFilter, ProbeKind, ProbeLog,
     ProbeRecord, ProbeRule, ProbeSettings,
@@ -96,6 +98,8 @@ pub enum Inbound {
     PowerButton,
     /// A non-maskable interrupt to every vCPU.
     Nmi,
+    /// What a debugger writes: RAM, or registers.
+    Debugger(DebuggerWrite),
 }
 
 /// What the machine gives to the outside.

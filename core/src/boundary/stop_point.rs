@@ -6,9 +6,11 @@
 //!
 //! An access, to a watchpoint, is a load or store that a vCPU makes while it executes an
 //! instruction or delivers an interrupt or exception: operands, stack, descriptor tables, TSS.
-//! No access are fetches of code, what page walks read and set in page tables, stores of
-//! devices, and what a monitor or debugger does. An instruction that faults made no access
-//! (what the delivery of its exception touches counts); a REP string counts by iteration.
+//! What a device reads or writes by itself (DMA) counts as one of the instruction that told it to, and
+//! what a debugger writes as a delivery before the next one; both only for stop points of all vCPUs.
+//! No access are fetches of code, what page walks read and set in page tables, and what is loaded at a
+//! reset. An instruction that faults made no access (what the delivery of its exception touches counts);
+//! a REP string counts by iteration.
 
 use crate::types::{Icount, VcpuId};
 use serde::{Deserialize, Serialize};
@@ -138,11 +140,11 @@ pub enum HitCause {
         /// The address.
         address: u64,
     },
-    /// An access to a watched range: the first that the instruction made.
+    /// An access to a watched range: the first that the instruction made, or a device for it.
     Access {
-        /// The linear address of the access.
+        /// The linear address of the access (of a device's, to a physical range: the physical one).
         address: u64,
-        /// Its size in bytes.
+        /// Its size in bytes; of a device's, the part that is watched, and at most 255.
         size: u8,
         /// A store, or a load.
         write: bool,
@@ -170,7 +172,8 @@ pub struct StopHit {
     /// raised the exception: the position with this icount lies before the hit, the one with
     /// the next icount behind it.
     pub icount: Icount,
-    /// It was not the instruction that hit, but the delivery of an interrupt before it.
+    /// It was not the instruction that hit, but the delivery of an interrupt before it, or what a
+    /// debugger wrote before it.
     pub in_delivery: bool,
     /// What.
     pub cause: HitCause,

@@ -9,6 +9,7 @@ pub mod flags;
 pub mod insn;
 pub mod model;
 pub mod probes;
+pub mod quiet_walk;
 pub mod state;
 pub mod step;
 pub mod stops;

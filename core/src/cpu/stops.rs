@@ -47,6 +47,8 @@ pub struct Stops {
     noted: bool,
     from: Icount,
     watches: Vec<(Watch, u32)>,
+    /// Those of them that are of no vCPU in particular.
+    common_watches: Vec<(Watch, u32)>,
     exceptions: Vec<(Option<u8>, u32)>,
     interrupts: Vec<(Option<u8>, u32)>,
     on_hit: OnHit,
@@ -69,7 +71,12 @@ impl Stops {
                     stops.pages |= page_bit(address);
                 }
                 StopCondition::EveryInstruction => stops.every = Some(point.id),
-                StopCondition::Watch(watch) => stops.watches.push((watch, point.id)),
+                StopCondition::Watch(watch) => {
+                    stops.watches.push((watch, point.id));
+                    if point.vcpu.is_none() {
+                        stops.common_watches.push((watch, point.id));
+                    }
+                }
                 StopCondition::Exception { vector } => stops.exceptions.push((vector, point.id)),
                 StopCondition::Interrupt { vector } => stops.interrupts.push((vector, point.id)),
             }
@@ -169,6 +176,27 @@ impl Stops {
             }
         }
         any && self.on_hit == OnHit::Stop
+    }
+
+    /// The watchpoints that are of no vCPU in particular: others do not see what a device does.
+    pub fn common_watches(&self) -> &[(Watch, u32)] {
+        &self.common_watches
+    }
+
+    /// Notes that the range of the watchpoint `id` was accessed by none of the vCPUs: by a device that
+    /// the last instruction set to work, or from outside before the next one. True if the run stops.
+    pub fn at_outside_access(
+        &mut self,
+        id: u32,
+        access: DataAccess,
+        icount: Icount,
+        before_next: bool,
+    ) -> bool {
+        let in_delivery = std::mem::replace(&mut self.in_delivery, before_next);
+        let icount = self.index(icount);
+        self.pend(id, icount, access);
+        self.in_delivery = in_delivery;
+        self.on_hit == OnHit::Stop
     }
 
     /// The instruction that began last, counted as `icount`, faulted: it made no access.

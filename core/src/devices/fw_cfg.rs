@@ -6,7 +6,7 @@
 //! DMA only: it puts the address of a command into a register, and the machine lets the chip have
 //! the memory before the next instruction.
 
-use crate::mem::Memory;
+use crate::mem::{DmaAccess, Memory};
 use crate::types::Gpa;
 use serde::{Deserialize, Serialize};
 
@@ -101,19 +101,27 @@ impl FwCfg {
         self.dma_pending
     }
 
-    /// Carries out the command that waits. One that does not lie in RAM is dropped.
-    pub fn run_dma(&mut self, mem: &mut Memory) {
+    /// Carries out the command that waits; gives the accesses that it made. One that does not lie in
+    /// RAM is dropped.
+    pub fn run_dma(&mut self, mem: &mut Memory) -> Vec<DmaAccess> {
+        let mut accesses = Vec::new();
         if !std::mem::take(&mut self.dma_pending) {
-            return;
+            return accesses;
         }
         let at = u64::from_be_bytes(std::mem::take(&mut self.dma_address));
-        let Some(command) = Command::read(mem, at) else { return };
+        let Some(command) = Command::read(mem, at) else { return accesses };
+        accesses.push(DmaAccess { gpa: Gpa(at), len: COMMAND_BYTES as u64, write: false });
         if command.control & DMA_SELECT != 0 {
             self.select((command.control >> 16) as u16);
         }
         let done = self.transfer(&command, mem);
+        if done && let Some(access) = command.access() {
+            accesses.push(access);
+        }
         let result = if done { 0 } else { DMA_ERROR };
         mem.write_bytes(Gpa(at), &result.to_be_bytes());
+        accesses.push(DmaAccess { gpa: Gpa(at), len: size_of_val(&result) as u64, write: true });
+        accesses
     }
 
     /// Where the guest's note lies, if it has said so.
@@ -178,6 +186,13 @@ impl Command {
 
     fn is_in_ram(&self, mem: &Memory) -> bool {
         is_in_ram(mem, self.address, self.length.into())
+    }
+
+    /// The access to the guest's buffer that it makes, if it is carried out.
+    fn access(&self) -> Option<DmaAccess> {
+        let moves = self.control & (DMA_READ | DMA_WRITE) != 0 && self.length > 0;
+        let write = self.control & DMA_READ != 0;
+        moves.then_some(DmaAccess { gpa: Gpa(self.address), len: self.length.into(), write })
     }
 }
 

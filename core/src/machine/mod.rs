@@ -3,6 +3,7 @@
 pub mod board_pc;
 pub mod boot;
 mod limit;
+mod outside;
 mod pc;
 mod run_loop;
 mod schedule;

@@ -39,9 +39,11 @@ pub struct Machine {
     pub(super) triple_fault: bool,
     pub(super) off: Option<StopReason>,
     pub(super) begun: Option<Begun>,
+    /// The vCPU that ran last: what a device does in memory before the next runs is of its doing.
+    pub(super) ran: VcpuId,
     /// The schedule before the turn of [`Self::execute`] was chosen.
     schedule_before: Schedule,
-    /// A stop point was hit in the last slice.
+    /// A stop point was hit in the last slice, or from outside.
     pub(super) stop_point: bool,
     /// The probes that are on.
     pub(super) probes: ProbeSettings,
@@ -76,6 +78,7 @@ impl Machine {
             schedule: Schedule::new(u64::from(config.quantum_icount)),
             schedule_before: Schedule::new(u64::from(config.quantum_icount)),
             begun: None,
+            ran: 0,
             stop_point: false,
             probes: ProbeSettings::default(),
             memory_hash: MemoryHash::new(mem.bytes()),
@@ -103,6 +106,9 @@ impl Machine {
         self.stamp_probes();
         let (class, size) = event.class_and_size();
         self.board.probes.push(ProbeEvent::Inbound { class, size: size as u32 });
+        if let Inbound::Debugger(write) = event {
+            self.apply_debugger_write(write);
+        }
         self.board.apply(event, self.clock.now_ns());
     }
 
@@ -138,7 +144,9 @@ impl Machine {
                 return Prepared::Stop(reason);
             }
             self.stamp_probes();
-            self.board.run_dma(&mut self.mem);
+            for access in self.board.run_dma(&mut self.mem) {
+                self.note_dma(access);
+            }
             let now = self.clock.now_ns();
             if self.board.next_deadline().is_some_and(|d| d <= now) {
                 self.board.advance(now);
@@ -190,6 +198,30 @@ impl Machine {
         })
     }
 
+    /// Begins the next instruction: whose turn it is, and what is delivered before. Nothing, if it has
+    /// begun already or nothing is to be delivered.
+    pub(super) fn begin_instruction(&mut self) {
+        if self.begun.is_some() || self.off.is_some() {
+            return;
+        }
+        let schedule = self.schedule;
+        let Some(id) = self.pick() else { return };
+        self.schedule_before = schedule;
+        match self.slice(id).begin() {
+            Ok(begun) => self.begun = begun,
+            Err(TripleFault) => self.triple_fault = true,
+        }
+        if self.begun.is_none() {
+            self.schedule = schedule;
+        }
+    }
+
+    fn slice(&mut self, id: VcpuId) -> Slice<'_> {
+        let Self { vcpus, targets, mem, board, clock, entropy, code, jit, .. } = self;
+        let jit = jit.as_deref_mut();
+        Slice { cpu: &mut vcpus[id], targets: &mut targets[id], mem, board, clock, entropy, code, jit }
+    }
+
     /// Lets time pass while no vCPU can run.
     fn idle(&mut self, limit: &RunLimit, at_icount: bool) -> Option<StopReason> {
         let deadline_ns = self.board.next_deadline();
@@ -236,11 +268,8 @@ impl Machine {
         let start = self.clock.icount;
         self.clock.limit = self.slice_end(limit);
         let begun = self.begun.take();
-        let Self { vcpus, targets, mem, board, clock, entropy, code, jit, .. } = self;
-        let cpu = &mut vcpus[id];
-        let jit = jit.as_deref_mut();
-        let mut slice = Slice { cpu, targets: &mut targets[id], mem, board, clock, entropy, code, jit };
-        let result = slice.run(begun);
+        self.ran = id;
+        let result = self.slice(id).run(begun);
         let cpu = &mut self.vcpus[id];
         let stop_point = cpu.stops.take_stop();
         self.stop_point |= stop_point;

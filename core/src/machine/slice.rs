@@ -39,18 +39,12 @@ impl Slice<'_> {
     /// Delivers what is pending, unless that was done before a stop, then runs instructions.
     /// Gives what is to be remembered if a stop point ended the slice before the first.
     pub fn run(&mut self, begun: Option<Begun>) -> Result<Option<Begun>, TripleFault> {
-        // Before anything is delivered: that stores, too.
-        self.cpu.sync_tlb(self.mem);
         let begun = match begun {
-            Some(begun) => Some(begun),
-            None => {
-                self.cpu.stops.in_delivery = true;
-                self.stamp_probes();
-                let begun = self.deliver();
-                self.cpu.stops.in_delivery = false;
-                self.board.probes.deliveries_end();
-                begun?
+            Some(begun) => {
+                self.cpu.sync_tlb(self.mem);
+                Some(begun)
             }
+            None => self.begin()?,
         };
         if begun.is_some_and(|begun| begun.single) {
             self.clock.limit = self.clock.icount + 1;
@@ -59,6 +53,18 @@ impl Slice<'_> {
             self.with_runner(|runner| runner.run())?;
         }
         Ok(begun)
+    }
+
+    /// Delivers what is due before the next instruction. None: there was nothing.
+    pub fn begin(&mut self) -> Result<Option<Begun>, TripleFault> {
+        // Before anything is delivered: that stores, too.
+        self.cpu.sync_tlb(self.mem);
+        self.cpu.stops.in_delivery = true;
+        self.stamp_probes();
+        let begun = self.deliver();
+        self.cpu.stops.in_delivery = false;
+        self.board.probes.deliveries_end();
+        begun
     }
 
     /// Tells the chips where they are, and for whom they do what they do.

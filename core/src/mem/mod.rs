@@ -7,6 +7,7 @@
 //! this is a CPU that never keeps a stale translation, which the SDM allows (vol. 3, 4.10).
 
 mod changes;
+mod dma;
 mod io_bus;
 mod memory;
 mod page_walk;
@@ -14,6 +15,7 @@ mod ram;
 mod soft_tlb;
 
 pub use changes::{Change, ChangeLog};
+pub use dma::DmaAccess;
 pub use io_bus::{IdleBus, IoBus};
 pub use memory::{CodeLines, HIGH_RAM_BASE, LOW_RAM_LIMIT, Memory, TableUse, WriteEffect};
 pub use page_walk::{Access, AccessKind, PHYSICAL_ADDRESS_BITS, PageFault, PagingRegs, Translation, walk};

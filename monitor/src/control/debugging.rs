@@ -2,9 +2,8 @@
 //! what the guest has.
 
 use super::ControlError;
-use dejavm_core::boundary::{StopHit, StopPoint};
-use dejavm_core::cpu::CpuState;
-use dejavm_core::types::{Gpa, VcpuId};
+use dejavm_core::boundary::{Change, StopHit, StopPoint};
+use dejavm_core::types::VcpuId;
 
 /// How to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +53,15 @@ pub trait Debugging {
     fn can_go_back(&self) -> bool;
     /// Sets out. The debugger is told with a [`Stopped`] where that ends, which may be here.
     fn set_out(&mut self, motion: Motion);
-    /// Writes RAM.
-    ///
-    /// # Errors
-    /// If the run must stay what it is, or not all of it is RAM.
-    fn write_physical(&mut self, gpa: Gpa, bytes: &[u8]) -> Result<(), ControlError>;
-    /// Changes a vCPU.
+    /// Changes RAM, all of which is there, or registers, here and now. A recording has it in its journal.
     ///
     /// # Errors
     /// If the run must stay what it is.
-    fn write_cpu(&mut self, vcpu: VcpuId, state: CpuState) -> Result<(), ControlError>;
+    fn change(&mut self, change: Change) -> Result<(), ControlError>;
+    /// From now on serves gdb at `device`, in place of where it was served before; None: nowhere, and a
+    /// client that is there is sent away.
+    ///
+    /// # Errors
+    /// If `device` is none that gdb can be served at, or the host refuses.
+    fn serve_gdb(&mut self, device: Option<&str>) -> Result<(), ControlError>;
 }

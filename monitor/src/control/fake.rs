@@ -3,10 +3,10 @@
 use super::{
     ControlError, Debugging, Door, Execution, Inspect, Marks, Mode, Motion, RunEvent, RunState, Timeline,
 };
-use dejavm_core::boundary::{Images, Inbound, MachineConfig, Position, StopPoint};
+use dejavm_core::boundary::{Change, DebuggerWrite, Images, Inbound, MachineConfig, Position, StopPoint};
 use dejavm_core::cpu::CpuState;
 use dejavm_core::machine::Machine;
-use dejavm_core::types::{Gpa, Icount, VcpuId};
+use dejavm_core::types::{Gpa, Icount};
 use std::collections::BTreeSet;
 
 /// RAM from address 0 up to here is there.
@@ -173,19 +173,19 @@ impl Debugging for Fake {
     fn set_out(&mut self, motion: Motion) {
         self.told.push(format!("{motion:?}"));
     }
-    fn write_physical(&mut self, gpa: Gpa, bytes: &[u8]) -> Result<(), ControlError> {
+    fn change(&mut self, change: Change) -> Result<(), ControlError> {
         if matches!(self.mode, Mode::Replay { .. }) {
             return Err(ControlError::NotNow("a replay is not changed".into()));
         }
-        self.machine.load_memory(gpa, bytes);
+        self.machine.apply(&Inbound::Debugger(DebuggerWrite { begun: false, change }));
         Ok(())
     }
-    fn write_cpu(&mut self, vcpu: VcpuId, state: CpuState) -> Result<(), ControlError> {
-        if matches!(self.mode, Mode::Replay { .. }) {
-            return Err(ControlError::NotNow("a replay is not changed".into()));
+    fn serve_gdb(&mut self, device: Option<&str>) -> Result<(), ControlError> {
+        self.told.push(format!("gdb at {}", device.unwrap_or("none")));
+        match device {
+            Some("nowhere") => Err(ControlError::Failed("there is no such place".into())),
+            _ => Ok(()),
         }
-        self.machine.load_vcpu(vcpu, state);
-        Ok(())
     }
 }
 

@@ -13,10 +13,10 @@ mod execution;
 pub(crate) mod fake;
 pub mod inspect;
 pub mod page_table;
-pub mod quiet_walk;
 mod timeline;
 
 pub use debugging::{Debugging, Motion, StopCause, Stopped};
+pub use dejavm_core::cpu::quiet_walk;
 pub use door::Door;
 pub use error::ControlError;
 pub use event::{Arrival, RunEvent};

@@ -4,9 +4,10 @@
 //! The same table gives the bytes, the numbers of single registers, and the target description
 //! (GDB manual, "Target Descriptions" and "i386 Features").
 
+use dejavm_core::boundary::CpuRegister;
+use dejavm_core::cpu::CpuState;
 use dejavm_core::cpu::insn::RIP;
 use dejavm_core::cpu::state::{RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, seg};
-use dejavm_core::cpu::{CpuState, Flags};
 use gdbstub::arch::{Arch, RegId, Registers};
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
@@ -185,19 +186,18 @@ impl Register {
         }
     }
 
-    /// False if gdb cannot change it: what has effects beyond its value.
-    fn write(&self, cpu: &mut CpuState, value: u128) -> bool {
-        let word = value as u64;
+    /// What gdb changes with it; None if it cannot be changed: what has effects beyond its value.
+    fn changeable(&self) -> Option<CpuRegister> {
         match self.kind {
-            Kind::General(n) => cpu.regs[n] = word,
-            Kind::Rip => cpu.regs[RIP as usize] = word,
-            Kind::Flags => cpu.flags = Flags::from_bits(word),
-            Kind::FsBase => cpu.segs[seg::FS].base = word,
-            Kind::GsBase => cpu.segs[seg::GS].base = word,
-            Kind::KernelGsBase => cpu.msrs.kernel_gs_base = word,
-            Kind::Cr2 => cpu.cr2 = word,
-            Kind::Xmm(n) => cpu.xmm[n] = value,
-            Kind::Mxcsr => cpu.mxcsr = word as u32 & 0xFFFF,
+            Kind::General(n) => Some(CpuRegister::General(n as u8)),
+            Kind::Rip => Some(CpuRegister::Rip),
+            Kind::Flags => Some(CpuRegister::Rflags),
+            Kind::FsBase => Some(CpuRegister::FsBase),
+            Kind::GsBase => Some(CpuRegister::GsBase),
+            Kind::KernelGsBase => Some(CpuRegister::KernelGsBase),
+            Kind::Cr2 => Some(CpuRegister::Cr2),
+            Kind::Xmm(n) => Some(CpuRegister::Xmm(n as u8)),
+            Kind::Mxcsr => Some(CpuRegister::Mxcsr),
             Kind::Segment(_)
             | Kind::Cr0
             | Kind::Cr3
@@ -205,9 +205,8 @@ impl Register {
             | Kind::Cr8
             | Kind::Efer
             | Kind::Stack(_)
-            | Kind::X87(_) => return false,
+            | Kind::X87(_) => None,
         }
-        true
     }
 }
 
@@ -224,13 +223,13 @@ pub fn place(number: usize) -> Option<std::ops::Range<usize>> {
     Some(start..start + register.bytes())
 }
 
-/// Puts the registers into `cpu` that differ from what it has; the name of the first that cannot
-/// be changed so.
+/// The registers that differ from what `cpu` has, with their new values.
 ///
 /// # Errors
-/// That name. `cpu` is half changed then.
-pub fn change(cpu: &mut CpuState, cr8: u64, bytes: &[u8]) -> Result<(), &'static str> {
+/// The name of the first of them that cannot be changed.
+pub fn changes(cpu: &CpuState, cr8: u64, bytes: &[u8]) -> Result<Vec<(CpuRegister, u128)>, &'static str> {
     let mut rest = bytes;
+    let mut changes = Vec::new();
     for register in &REGISTERS {
         let (own, after) = rest.split_at(register.bytes().min(rest.len()));
         rest = after;
@@ -239,11 +238,11 @@ pub fn change(cpu: &mut CpuState, cr8: u64, bytes: &[u8]) -> Result<(), &'static
         let value = u128::from_le_bytes(value);
         let mask = u128::MAX >> (128 - register.bits);
         let same = register.read(cpu, cr8) & mask == value;
-        if own.len() == register.bytes() && !same && !register.write(cpu, value) {
-            return Err(register.name);
+        if own.len() == register.bytes() && !same {
+            changes.push((register.changeable().ok_or(register.name)?, value));
         }
     }
-    Ok(())
+    Ok(changes)
 }
 
 /// The target description.
@@ -473,16 +472,14 @@ mod tests {
 
     #[test]
     fn changes_go_where_they_came_from_and_nowhere_else() {
-        let mut cpu = CpuState::reset(0);
+        let cpu = CpuState::reset(0);
         let mut bytes = to_bytes(&cpu, 0);
-        let before = cpu.clone();
-        assert_eq!(change(&mut cpu, 0, &bytes), Ok(()));
-        assert_eq!(cpu, before);
+        assert_eq!(changes(&cpu, 0, &bytes), Ok(vec![]));
         bytes[place(3).unwrap()][0] ^= 0x55;
-        assert_eq!(change(&mut cpu, 0, &bytes), Ok(()));
-        assert_eq!(cpu.regs[RDX], before.regs[RDX] ^ 0x55);
+        let rdx = u128::from(cpu.regs[RDX] ^ 0x55);
+        assert_eq!(changes(&cpu, 0, &bytes), Ok(vec![(CpuRegister::General(RDX as u8), rdx)]));
         bytes[place(27).unwrap()][0] ^= 1;
-        assert_eq!(change(&mut cpu, 0, &bytes), Err("cr0"));
+        assert_eq!(changes(&cpu, 0, &bytes), Err("cr0"));
     }
 
     #[test]

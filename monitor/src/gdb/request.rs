@@ -3,7 +3,7 @@
 use super::registers;
 use crate::control::{Control, ControlError, Motion, RunState, quiet_walk};
 use crate::hmp::Hmp;
-use dejavm_core::boundary::StopPoint;
+use dejavm_core::boundary::{Change, StopPoint};
 use dejavm_core::cpu::state::Activity;
 use dejavm_core::types::{Gpa, PAGE_OFFSET_MASK, PAGE_SIZE, VcpuId};
 
@@ -154,10 +154,11 @@ fn register_bytes(run: &mut dyn Control, vcpu: VcpuId) -> Option<Vec<u8>> {
 }
 
 fn set_registers(run: &mut dyn Control, vcpu: VcpuId, bytes: &[u8]) -> Reply {
-    let Some(mut cpu) = run.cpu_state(vcpu) else { return no_such_vcpu() };
+    let Some(cpu) = run.cpu_state(vcpu) else { return no_such_vcpu() };
     let cr8 = run.machine().cr8(vcpu);
-    match registers::change(&mut cpu, cr8, bytes) {
-        Ok(()) => done(run.write_cpu(vcpu, cpu)),
+    match registers::changes(&cpu, cr8, bytes) {
+        Ok(values) if values.is_empty() => Reply::Done,
+        Ok(values) => done(run.change(Change::Registers { vcpu: vcpu as u32, values })),
         Err(name) => Reply::Refused(format!("{name} cannot be changed")),
     }
 }
@@ -199,7 +200,7 @@ fn write(run: &mut dyn Control, vcpu: Option<VcpuId>, address: u64, bytes: &[u8]
         pieces.push((gpa, piece));
     }
     for (gpa, piece) in pieces {
-        if let Err(error) = run.write_physical(gpa, piece) {
+        if let Err(error) = run.change(Change::Memory { gpa: gpa.0, bytes: piece.to_vec() }) {
             return Reply::Refused(error.to_string());
         }
     }

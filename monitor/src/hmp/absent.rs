@@ -11,7 +11,6 @@ pub(crate) enum Lack {
     DirtyRate,
     Display,
     Firmware,
-    Gdb,
     HostPhysical,
     Hotplug,
     Hypervisor,
@@ -40,7 +39,6 @@ impl Lack {
             Self::DirtyRate => "no limits and rates of dirty pages",
             Self::Display => "no display",
             Self::Firmware => "no firmware that could be asked: it loads its kernel itself",
-            Self::Gdb => "no server for gdb that a monitor could start",
             Self::HostPhysical => "no knowledge of the host's physical memory",
             Self::Hotplug => "no devices that come and go",
             Self::Hypervisor => "no hypervisor beneath it and no such device",
@@ -183,7 +181,6 @@ pub(crate) const COMMANDS: &[Absent] = &[
         "set spice/vnc password expire-time",
         Lack::Display,
     ),
-    absent("gdbserver", "[device]", "start gdbserver on given device", Lack::Gdb),
     absent(
         "getfd",
         "name",

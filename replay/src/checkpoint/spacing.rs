@@ -1,9 +1,9 @@
 //! How far apart checkpoints are.
 
+use super::store::Store;
 use dejavm_core::types::Icount;
 
-/// When the next checkpoint is due. It follows from the run; where the host cannot keep up, fewer
-/// are taken.
+/// When the next checkpoint is due; where the host cannot keep up, fewer are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spacing {
     /// They are at least so far apart.
@@ -25,6 +25,13 @@ impl Default for Spacing {
 impl Spacing {
     /// For a translator, which runs some five times as many instructions in the same time.
     pub const FAST: Self = Self { least_icount: 1 << 25, most_icount: 1 << 27, icount_per_page: 1 << 15 };
+
+    /// Whether one is due at `icount` between those that there are, with so many pages to be saved.
+    pub fn is_due_at(&self, icount: Icount, unsaved_pages: usize, store: &Store) -> bool {
+        let (before, after) = store.around(icount);
+        let crowded = after.is_some_and(|after| after - icount < self.least_icount / 2);
+        !crowded && self.is_due(icount - before, unsaved_pages)
+    }
 
     /// Whether one is due, `since` instructions after the last, with so many pages to be saved.
     pub fn is_due(&self, since: Icount, unsaved_pages: usize) -> bool {

@@ -48,6 +48,8 @@ pub struct Summary {
     pub positions: Vec<Position>,
     /// Whether they are in a file.
     pub in_file: bool,
+    /// Where a machine beside the run takes more of them, if one does.
+    pub filling: Option<Icount>,
 }
 
 /// The checkpoints of one run; shared by all who take or restore them.
@@ -138,6 +140,7 @@ impl Store {
             budget_bytes: inner.budget_bytes,
             positions: inner.entries.iter().map(|entry| entry.head.at).collect(),
             in_file: inner.side.is_some(),
+            filling: None,
         }
     }
 
@@ -168,7 +171,8 @@ impl Store {
         self.retain(|head| head.key() != target.head.key());
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    /// Whether nothing is taken in any more, since the host failed.
+    pub fn is_closed(&self) -> bool {
         self.lock().closed
     }
 
@@ -185,6 +189,26 @@ impl Store {
         let count = inner.entries.partition_point(|entry| entry.head.at.icount <= icount);
         let before = inner.entries[..count].last().map_or(self.origin.head.at.icount, |e| e.head.at.icount);
         (before, inner.entries.get(count).map(|entry| entry.head.at.icount))
+    }
+
+    /// The first stretch without a checkpoint that reaches beyond `from` and is wider than `width`: from
+    /// a checkpoint, or the origin, to the next one, or to `last`.
+    pub fn gap_after(&self, from: Icount, last: Icount, width: Icount) -> Option<(Icount, Icount)> {
+        let inner = self.lock();
+        let origin = self.origin.head.at.icount;
+        let starts = std::iter::once(origin).chain(inner.entries.iter().map(|entry| entry.head.at.icount));
+        let ends = inner.entries.iter().map(|entry| entry.head.at.icount).chain([last]);
+        starts.zip(ends).find(|(start, end)| *end > from && end.saturating_sub(*start) > width)
+    }
+
+    /// How far apart most of them are, if there are enough to tell.
+    pub fn median_gap(&self) -> Option<Icount> {
+        const ENOUGH: usize = 8;
+        let inner = self.lock();
+        let icounts = inner.entries.iter().map(|entry| entry.head.at.icount);
+        let mut gaps: Vec<Icount> = icounts.clone().zip(icounts.skip(1)).map(|(a, b)| b - a).collect();
+        gaps.sort_unstable();
+        (gaps.len() >= ENOUGH).then(|| gaps[gaps.len() / 2])
     }
 
     /// Where the last checkpoint below `icount`, or the origin, is.

@@ -163,7 +163,7 @@ where
             }
         };
         while other - same > 1 {
-            let middle = same + (other - same) / 2;
+            let middle = self.sessions[0].middle_of(same, other);
             if !self.go(middle, observer)? {
                 return Ok(None);
             }

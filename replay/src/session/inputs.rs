@@ -2,6 +2,7 @@
 
 use crate::journal::{ChunkEntry, JournalError, Reader};
 use dejavm_core::boundary::{Inbound, Position};
+use dejavm_core::types::Icount;
 use std::io::{Read, Seek};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -60,6 +61,12 @@ impl Inputs {
     /// They, and where each came in.
     pub fn events(&self) -> &[(Position, Inbound)] {
         &self.events
+    }
+
+    /// Whether one came in at this icount.
+    pub fn any_at(&self, icount: Icount) -> bool {
+        let first = self.events.partition_point(|(at, _)| at.icount < icount);
+        self.events.get(first).is_some_and(|(at, _)| at.icount == icount)
     }
 
     /// Whether the machine can stand at `at` after `count` inputs with the hash `hash`.

@@ -6,9 +6,10 @@ use super::trail::Trail;
 use super::{Host, STEP_ICOUNT, SessionError, Waited};
 use crate::checkpoint::FullCheckpoint;
 use crate::journal::{EndReason, JournalError, Start, StateDigest};
-use dejavm_core::boundary::{Inbound, Position};
+use dejavm_core::boundary::{Change, DebuggerWrite, Inbound, Position};
 use dejavm_core::machine::{RunLimit, StopReason};
 use dejavm_core::types::{Icount, VirtualNs};
+use std::time::Instant;
 
 /// How often the machine is stopped to see whether it has room for input that waits.
 const BACKLOG_ICOUNT: Icount = 1 << 16;
@@ -163,7 +164,7 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
         self.write_out(host, true)?;
         if self.ended.is_none() && !self.at_stop_point {
             let limit = self.next_limit(icount, host);
-            let stop = self.machine.run(&limit);
+            let stop = self.run_measured(&limit);
             self.note(stop);
             self.hand_out(host);
             if let StopReason::Idle { deadline_ns } = stop {
@@ -176,6 +177,17 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
         }
         self.hand_out(host);
         Ok(self.ended.map_or(Step::Running, Step::Ended))
+    }
+
+    /// Runs; what it takes says how far apart checkpoints are to be.
+    fn run_measured(&mut self, limit: &RunLimit) -> StopReason {
+        let (from, start) = (self.machine.position().icount, Instant::now());
+        let stop = self.machine.run(limit);
+        let ran = self.machine.position().icount - from;
+        if let Some(trail) = &mut self.trail {
+            trail.ran(ran, start.elapsed());
+        }
+        stop
     }
 
     /// Brings the machine into the state in which events are applied and hashes are taken. A
@@ -205,17 +217,41 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
             let Some(event) = host.next_inbound(&mut |port| machine.serial_room(port)) else {
                 return Ok(());
             };
-            let at = self.machine.position();
-            self.log.append(at, &event)?;
-            if let Some(trail) = &mut self.trail {
-                trail.add(at, &event);
-            }
-            self.machine.apply(&event);
+            self.take(&event)?;
             self.write_out(host, false)?;
         }
     }
 
+    /// An event is applied where the machine stands, and taken down.
+    fn take(&mut self, event: &Inbound) -> Result<(), SessionError> {
+        let at = self.machine.position();
+        self.log.append(at, event)?;
+        if let Some(trail) = &mut self.trail {
+            trail.add(at, event);
+        }
+        self.machine.apply(event);
+        Ok(())
+    }
+
+    /// A debugger changes RAM or registers where the machine stands, at once: even within its position,
+    /// where a breakpoint may have stopped it.
+    ///
+    /// # Errors
+    /// If it cannot be taken down; then nothing has changed.
+    pub fn debug(&mut self, change: Change, host: &mut dyn Host) -> Result<(), SessionError> {
+        let begun = self.machine.in_instruction();
+        if !begun {
+            self.settle();
+        }
+        self.take(&Inbound::Debugger(DebuggerWrite { begun, change }))?;
+        self.write_out(host, false)
+    }
+
     fn write_out(&mut self, host: &mut dyn Host, may_be_early: bool) -> Result<(), SessionError> {
+        if self.machine.in_instruction() {
+            // Its position has no state to hash any more: later.
+            return Ok(());
+        }
         let at = self.machine.position();
         if self.log.is_due(at, may_be_early && host.flush_due()) {
             self.settle();

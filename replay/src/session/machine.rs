@@ -51,6 +51,14 @@ impl RunMachine for Machine {
         Machine::run(self, limit)
     }
 
+    fn in_instruction(&mut self) -> bool {
+        Machine::in_instruction(self)
+    }
+
+    fn pass_breakpoints_here(&mut self) {
+        Machine::pass_breakpoints_here(self);
+    }
+
     fn apply(&mut self, event: &Inbound) {
         Machine::apply(self, event);
     }

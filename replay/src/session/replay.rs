@@ -5,12 +5,13 @@ use super::machine::{RunMachine, cpu_model};
 use super::start::machine_at_start;
 use super::timeline::Travel;
 use super::{Divergence, Mismatch, Observer, SessionError};
-use crate::journal::{ChunkEntry, End, EndReason, Ending, EventsChunk, Header, Reader, StateDigest};
+use crate::journal::{ChunkEntry, End, EndReason, Ending, EventsChunk, Header, Reader, Start, StateDigest};
 use dejavm_core::boundary::{Images, Position};
 use dejavm_core::machine::{Accel, Machine, RunLimit, StopReason};
 use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
 use std::io::{Read, Seek};
+use std::time::Instant;
 
 /// Makes the machine of a journal where its run begins.
 pub(super) type Make<M> = Box<dyn FnMut() -> Result<M, SessionError> + Send>;
@@ -82,13 +83,7 @@ impl<F: Read + Seek> ReplaySession<Engine, F> {
     pub fn open_with(mut reader: Reader<F>, given: Images, accel: Accel) -> Result<Self, SessionError> {
         let images = reader.read_images(given)?;
         let (header, start) = (reader.header().clone(), reader.read_start()?);
-        let make = move || {
-            let mut machine = machine_at_start(&header, &images, start.as_ref())?;
-            if let Err(e) = machine.set_accel(accel) {
-                tracing::warn!("{e}; the interpreter serves");
-            }
-            Ok(Engine::new(machine))
-        };
+        let make = move || machine_with(&header, &images, start.as_ref(), accel).map(Engine::new);
         Self::with_machine(reader, Box::new(make))
     }
 }
@@ -96,10 +91,16 @@ impl<F: Read + Seek> ReplaySession<Engine, F> {
 impl<F: Read + Seek> ReplaySession<Machine, F> {
     /// The same on the calling thread: for who goes by single instructions, or does several replays
     /// at once.
-    pub fn open_here(mut reader: Reader<F>, given: Images) -> Result<Self, SessionError> {
+    pub fn open_here(reader: Reader<F>, given: Images) -> Result<Self, SessionError> {
+        Self::open_here_with(reader, given, Accel::Interp)
+    }
+
+    /// [`Self::open_here`], with an engine of choice; the interpreter serves where the host does not
+    /// have it.
+    pub fn open_here_with(mut reader: Reader<F>, given: Images, accel: Accel) -> Result<Self, SessionError> {
         let images = reader.read_images(given)?;
         let (header, start) = (reader.header().clone(), reader.read_start()?);
-        let make = move || machine_at_start(&header, &images, start.as_ref());
+        let make = move || machine_with(&header, &images, start.as_ref(), accel);
         Self::with_machine(reader, Box::new(make))
     }
 }
@@ -193,9 +194,9 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
             self.restart()?;
         }
         let end_of_time = Position { icount: Icount::MAX, now_ns: u64::MAX };
-        let spacing = self.travel.spacing.take();
+        let pace = self.travel.pace.take();
         let stop = self.run_to(end_of_time, observer);
-        self.travel.spacing = spacing;
+        self.travel.pace = pace;
         if stop? != ReplayStop::Ended {
             return Ok(None);
         }
@@ -215,7 +216,12 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
         };
         let pause = Position { icount: here.icount.saturating_add(self.step_icount()), now_ns: 0 };
         let goal = target.min(until).min(pause);
+        let start = Instant::now();
         let stop = self.machine.run(&RunLimit { until: goal, ..RunLimit::default() });
+        let ran = self.machine.position().icount - here.icount;
+        if let Some(pace) = &mut self.travel.pace {
+            pace.ran(ran, start.elapsed());
+        }
         let here = self.machine.position();
         match stop {
             StopReason::Kicked if here <= target => Ok(Some(ReplayStop::Interrupted)),
@@ -286,6 +292,20 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
         let (last_good, seen_at) = (self.cursor.last_good, self.machine.position());
         SessionError::Divergence(Box::new(Divergence { last_good, seen_at, mismatch }))
     }
+}
+
+/// The machine of a journal where its run begins, with an engine of choice.
+fn machine_with(
+    header: &Header,
+    images: &Images,
+    start: Option<&Start>,
+    accel: Accel,
+) -> Result<Machine, SessionError> {
+    let mut machine = machine_at_start(header, images, start)?;
+    if let Err(e) = machine.set_accel(accel) {
+        tracing::warn!("{e}; the interpreter serves");
+    }
+    Ok(machine)
 }
 
 /// Whether a machine that stops for `stop` at the end of a journal does what was recorded.

@@ -119,7 +119,9 @@ impl Log for Ring {
     }
 
     fn is_due(&self, at: Position, flush_due: bool) -> bool {
-        self.current.writer.is_due(at, flush_due)
+        // A guest that sleeps comes to no regular end of a chunk for a long time.
+        let turns = self.next_suffices(at) || self.wants_state(at);
+        turns || self.current.writer.is_due(at, flush_due)
     }
 
     fn has_pending(&self) -> bool {

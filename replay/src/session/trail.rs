@@ -3,13 +3,14 @@
 use super::inputs::InputsHash;
 use super::live::{LiveSession, Log};
 use super::{Host, RecordSession, RunMachine};
-use crate::checkpoint::{Head, Spacing, Store, StoreError, Tracker};
+use crate::checkpoint::{Head, Pace, Store, StoreError, Tracker};
 use dejavm_core::boundary::{Inbound, Position};
 use dejavm_core::types::Icount;
 use std::fmt;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Identifies the machine of a run at its beginning, and how this dejavm writes its state down.
@@ -25,7 +26,7 @@ pub(super) fn binding<M: RunMachine>(identity: u128, machine: &mut M) -> [u8; 16
 pub(super) struct Trail {
     tracker: Tracker,
     inputs: InputsHash,
-    spacing: Spacing,
+    pace: Pace,
     last: Icount,
 }
 
@@ -40,6 +41,11 @@ impl Trail {
     pub fn add(&mut self, at: Position, event: &Inbound) {
         self.inputs.add(at, event);
     }
+
+    /// The machine ran so many instructions in this time.
+    pub fn ran(&mut self, icount: Icount, time: Duration) {
+        self.pace.ran(icount, time);
+    }
 }
 
 impl<M: RunMachine, W: Write> RecordSession<M, W> {
@@ -52,14 +58,14 @@ impl<M: RunMachine, W: Write> RecordSession<M, W> {
         &mut self,
         side_file: &Path,
         budget_bytes: u64,
-        spacing: Spacing,
+        pace: Pace,
     ) -> Result<(), StoreError> {
         let binding = binding(self.log().identity(), self.machine());
         let at = self.machine().position();
         let store = Store::new(self.machine(), at, budget_bytes, false);
         store.create_side_file(side_file, &binding)?;
         let tracker = Tracker::new(Arc::new(store));
-        self.set_trail(Trail { tracker, inputs: InputsHash::default(), spacing, last: at.icount });
+        self.set_trail(Trail { tracker, inputs: InputsHash::default(), pace, last: at.icount });
         Ok(())
     }
 }
@@ -74,8 +80,9 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
     pub(super) fn checkpoint_if_due(&mut self, host: &mut dyn Host) {
         let here = self.machine().position().icount;
         let unsaved = self.machine().unsaved_pages();
-        let Some(Trail { tracker, spacing, last, .. }) = self.trail() else { return };
-        if !spacing.is_due(here - last, unsaved) || !tracker.ready() || self.machine().in_instruction() {
+        let Some(Trail { tracker, pace, last, .. }) = self.trail() else { return };
+        if !pace.spacing().is_due(here - last, unsaved) || !tracker.ready() || self.machine().in_instruction()
+        {
             return;
         }
         self.settle();
@@ -84,7 +91,9 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
         let Some(trail) = trail else { return };
         let at = machine.position();
         let InputsHash { count: events, hash: inputs } = trail.inputs;
+        let start = Instant::now();
         trail.tracker.take(machine, Head { at, events, inputs, state: Vec::new().into() });
+        trail.pace.copied(unsaved, start.elapsed());
         trail.last = at.icount;
     }
 }

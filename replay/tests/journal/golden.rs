@@ -2,8 +2,9 @@
 
 use crate::round_trip::read_all;
 use crate::sample;
-use dejavm_replay::journal::Ending;
-use dejavm_replay::journal::frame::CHUNK_HEADER_LEN;
+use dejavm_core::boundary::{Change, CpuRegister, DebuggerWrite, Inbound};
+use dejavm_replay::journal::frame::{CHUNK_HEADER_LEN, ChunkKind};
+use dejavm_replay::journal::{End, Ending, Writer};
 use std::fmt::Write;
 
 const GOLDEN: &[u8] = include_bytes!("golden_v1.dj");
@@ -35,6 +36,34 @@ fn raw(journal: &[u8]) -> Vec<Vec<u8>> {
 #[test]
 fn the_same_is_written_today() {
     assert_eq!(raw(&sample::journal(true)), raw(GOLDEN));
+}
+
+/// The events of a debugger, as FORMAT.md shows them.
+#[test]
+fn the_bytes_of_a_debuggers_events() {
+    let mut writer = Writer::new(Vec::new(), &sample::header(false), &sample::images()).unwrap();
+    let change = Change::Memory { gpa: 0x1000, bytes: vec![0x12, 0x34] };
+    let values = vec![(CpuRegister::General(3), 5), (CpuRegister::Xmm(15), 0x1_075B_CD15)];
+    let events = [
+        (sample::at(10, 10), Inbound::Debugger(DebuggerWrite { begun: false, change })),
+        (
+            sample::at(10, 10),
+            Inbound::Debugger(DebuggerWrite { begun: true, change: Change::Registers { vcpu: 1, values } }),
+        ),
+    ];
+    for (at, event) in &events {
+        writer.append(*at, event).unwrap();
+    }
+    writer.end_chunk(sample::at(20, 20), &sample::digest(1)).unwrap();
+    let journal = writer.finish(&End { position: sample::at(20, 20), hash: sample::digest(1), ..sample::end() });
+    let journal = journal.unwrap();
+    let (reader, chunks) = read_all(&journal).unwrap();
+    assert_eq!(chunks[0].events, events);
+    let chunk = *reader.chunks().iter().find(|chunk| chunk.kind == ChunkKind::Events).unwrap();
+    let body = &journal[chunk.offset as usize + CHUNK_HEADER_LEN..chunk.end_offset() as usize];
+    let raw = zstd::bulk::decompress(body, chunk.raw_len as usize).unwrap();
+    let expected = "020a00060000fb00100212340000060101010200030507".to_owned() + "0ffd15cd5b0701000000";
+    assert!(hex(&raw).starts_with(&expected), "{}", hex(&raw));
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -3,15 +3,37 @@
 use super::MemorySize;
 use clap::Args;
 use dejavm_replay::checkpoint::DEFAULT_BUDGET_BYTES;
+use std::path::Path;
 use std::str::FromStr;
 
 /// The option.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct CheckpointArgs {
     /// What checkpoints may take on the disk: they are in FILE.djc beside FILE.dj, thinned out when
-    /// they exceed this, and can be deleted at any time; `none`: keep no file.
-    #[arg(long, value_name = "SIZE|none", default_value_t = CheckpointBudget::default())]
-    pub checkpoints: CheckpointBudget,
+    /// they exceed this, and can be deleted at any time; `none`: keep no file, and take none in the
+    /// background.
+    /// Without this, 512M, or what is there already.
+    #[arg(long, value_name = "SIZE|none")]
+    pub checkpoints: Option<CheckpointBudget>,
+}
+
+impl CheckpointArgs {
+    /// Whether any are wanted.
+    pub fn wanted(&self) -> bool {
+        self.checkpoints != Some(CheckpointBudget::None)
+    }
+
+    /// What they may take in `side_file`; None: no file is kept.
+    pub fn budget(&self, side_file: &Path) -> Option<u64> {
+        match self.checkpoints {
+            Some(CheckpointBudget::None) => None,
+            Some(CheckpointBudget::Bytes(bytes)) => Some(bytes),
+            None => {
+                let there = std::fs::metadata(side_file).map_or(0, |file| file.len());
+                Some(DEFAULT_BUDGET_BYTES.max(there))
+            }
+        }
+    }
 }
 
 /// What checkpoints may take.
@@ -21,21 +43,6 @@ pub enum CheckpointBudget {
     None,
     /// So many bytes.
     Bytes(u64),
-}
-
-impl Default for CheckpointBudget {
-    fn default() -> Self {
-        Self::Bytes(DEFAULT_BUDGET_BYTES)
-    }
-}
-
-impl std::fmt::Display for CheckpointBudget {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::None => f.write_str("none"),
-            Self::Bytes(bytes) => write!(f, "{}M", bytes >> 20),
-        }
-    }
 }
 
 impl FromStr for CheckpointBudget {
@@ -60,7 +67,9 @@ mod tests {
     fn sizes_and_none() {
         assert_eq!("none".parse(), Ok(CheckpointBudget::None));
         assert_eq!("2G".parse(), Ok(CheckpointBudget::Bytes(2 << 30)));
-        assert_eq!(CheckpointBudget::default().to_string().parse(), Ok(CheckpointBudget::default()));
+        let given = |checkpoints| CheckpointArgs { checkpoints }.budget(Path::new("/nowhere"));
+        assert_eq!(given(None), Some(DEFAULT_BUDGET_BYTES));
+        assert_eq!(given(Some(CheckpointBudget::None)), None);
         assert!("some".parse::<CheckpointBudget>().is_err());
     }
 }

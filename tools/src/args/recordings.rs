@@ -1,6 +1,6 @@
 //! The options of the commands that work on recordings.
 
-use super::ImageArgs;
+use super::{AccelArgs, ImageArgs};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -59,6 +59,9 @@ pub struct TrimArgs {
     /// Write over an existing output.
     #[arg(long)]
     pub force: bool,
+    /// The engine.
+    #[command(flatten)]
+    pub accel: AccelArgs,
     /// Where the images are, if not in the journal.
     #[command(flatten)]
     pub images: ImageArgs,
@@ -82,6 +85,9 @@ pub struct BisectArgs {
     /// Where to end (default: where the journal does).
     #[arg(long, value_name = "ICOUNT")]
     pub to: Option<u64>,
+    /// The engine.
+    #[command(flatten)]
+    pub accel: AccelArgs,
     /// Where the images are, if not in the journal.
     #[command(flatten)]
     pub images: ImageArgs,
@@ -99,6 +105,9 @@ pub struct DiffArgs {
     /// Parts of the machine that are not to be compared.
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub ignore: Vec<String>,
+    /// The engine.
+    #[command(flatten)]
+    pub accel: AccelArgs,
     /// Where the images are, if not in the journals.
     #[command(flatten)]
     pub images: ImageArgs,

@@ -4,8 +4,11 @@ use super::verify::{journal_failure, reader};
 use crate::args::EventsArgs;
 use crate::error::Failure;
 use crate::exit::Exit;
-use dejavm_core::boundary::{Inbound, Position};
+use dejavm_core::boundary::{Change, Inbound, Position};
 use std::io::Write as _;
+
+/// How many bytes of what a debugger wrote are shown.
+const MOST_BYTES: usize = 16;
 
 /// Does it.
 pub fn execute(args: &EventsArgs) -> Result<Exit, Failure> {
@@ -35,14 +38,31 @@ pub fn line(at: Position, event: &Inbound) -> String {
         Inbound::Keyboard { scan_codes } => {
             scan_codes.iter().map(|code| format!(" {code:02x}")).collect::<String>()
         }
+        Inbound::Debugger(write) => debugger_text(&write.change),
         Inbound::Reset | Inbound::PowerButton | Inbound::Nmi => String::new(),
     };
     format!("{:>14} {seconds:>6}.{ns:09} {class}{contents}", at.icount)
 }
 
+/// What a debugger changed.
+fn debugger_text(change: &Change) -> String {
+    match change {
+        Change::Memory { gpa, bytes } => {
+            let shown: String = bytes.iter().take(MOST_BYTES).map(|byte| format!(" {byte:02x}")).collect();
+            let more = if bytes.len() > MOST_BYTES { " ..." } else { "" };
+            format!(" {} bytes at {gpa:#x}:{shown}{more}", bytes.len())
+        }
+        Change::Registers { vcpu, values } => {
+            let values = values.iter().map(|(register, value)| format!(" {}={value:#x}", register.name()));
+            format!(" vcpu{vcpu}{}", values.collect::<String>())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dejavm_core::boundary::{CpuRegister, DebuggerWrite};
 
     #[test]
     fn lines() {
@@ -54,6 +74,16 @@ mod tests {
         assert_eq!(
             line(at, &Inbound::Keyboard { scan_codes: vec![0x1E, 0x9E] }),
             "          1234      1.000000007 keyboard 1e 9e"
+        );
+        let written = |change| Inbound::Debugger(DebuggerWrite { begun: false, change });
+        assert_eq!(
+            line(at, &written(Change::Memory { gpa: 0x1000, bytes: vec![1, 0xAB] })),
+            "          1234      1.000000007 debugger 2 bytes at 0x1000: 01 ab"
+        );
+        let values = vec![(CpuRegister::Rip, 0x10), (CpuRegister::Xmm(3), 5)];
+        assert_eq!(
+            line(at, &written(Change::Registers { vcpu: 1, values })),
+            "          1234      1.000000007 debugger vcpu1 rip=0x10 xmm3=0x5"
         );
         assert_eq!(line(at, &Inbound::Nmi), "          1234      1.000000007 nmi");
     }

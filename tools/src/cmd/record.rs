@@ -2,7 +2,7 @@
 
 use super::machine;
 use super::setup::{Desk, DeskOptions, exit_of, report_end, report_unimplemented};
-use crate::args::{CheckpointBudget, RecordArgs, RingSpec};
+use crate::args::{RecordArgs, RingSpec};
 use crate::console::crash::{CrashSign, CrashWatch};
 use crate::console::live;
 use crate::error::Failure;
@@ -11,7 +11,7 @@ use crate::output_file::lock;
 use crate::perf_map;
 use dejavm_core::vcpu::Engine;
 use dejavm_monitor::control::Mode;
-use dejavm_replay::checkpoint::{Spacing, side_path};
+use dejavm_replay::checkpoint::{Pace, Spacing, side_path};
 use dejavm_replay::journal::EndReason;
 use dejavm_replay::session::{LiveOptions, RecordOptions, RecordSession, RingSession, SessionError};
 use std::fs::{File, OpenOptions};
@@ -82,12 +82,10 @@ pub fn execute(args: &RecordArgs) -> Result<Exit, Failure> {
 /// to begin with, so that they cannot be written is no failure.
 fn keep_checkpoints(session: &mut RecordSession<Engine, File>, args: &RecordArgs, spacing: Spacing) {
     let side_file = side_path(&args.output);
-    let CheckpointBudget::Bytes(budget) = args.checkpoints.checkpoints else {
-        // One of a recording that was here before is of no use any more.
-        let _ = std::fs::remove_file(&side_file);
-        return;
-    };
-    if let Err(error) = session.keep_checkpoints(&side_file, budget, spacing) {
+    // One of a recording that was here before is of no use any more.
+    let _ = std::fs::remove_file(&side_file);
+    let Some(budget) = args.checkpoints.budget(&side_file) else { return };
+    if let Err(error) = session.keep_checkpoints(&side_file, budget, Pace::measured(spacing)) {
         tracing::warn!(path = %side_file.display(), %error, "recording without checkpoints");
     }
 }

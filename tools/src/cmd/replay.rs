@@ -56,6 +56,13 @@ pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
         return go_live::execute(session, desk, branch, args);
     }
     desk.serve_gdb(&args.gdb)?;
+    let looked_at = with_monitor || for_gdb || terminal::stdin_is_terminal();
+    if looked_at && args.checkpoints.wanted() {
+        // Whoever looks around wants to be anywhere at once, soon.
+        if let Err(error) = session.fill_in_background() {
+            tracing::info!(%error, "no checkpoints are taken in the background");
+        }
+    }
     let only_a_place = to_be_looked_at && !with_monitor && !for_gdb;
     let ended = if only_a_place {
         Ended::AtLimit

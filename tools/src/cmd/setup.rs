@@ -6,7 +6,6 @@ use crate::console::{Console, ConsoleOptions};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::hostio::HostEvent;
-use crate::hostio::gdb;
 use crate::hostio::terminal::{self, RawTerminal};
 use crate::logging;
 use dejavm_core::machine::Machine;
@@ -109,7 +108,7 @@ impl Desk {
     /// Starts the gdb server, if one is asked for.
     pub fn serve_gdb(&mut self, args: &GdbArgs) -> Result<(), Failure> {
         let Some(spec) = args.server() else { return Ok(()) };
-        let address = gdb::listen(&spec, self.console.expect_calls())?;
+        let address = self.console.serve_gdb(&spec)?;
         eprintln!("dejavm: gdb server at {address}; in gdb: target remote {address}\r");
         Ok(())
     }

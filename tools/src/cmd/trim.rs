@@ -1,7 +1,8 @@
 //! `dejavm trim`: a stretch of a recording as a journal of its own.
 
-use super::verify::{open, session_failure};
-use crate::args::TrimArgs;
+use super::machine;
+use super::verify::{open_with, session_failure, use_checkpoints};
+use crate::args::{CheckpointArgs, TrimArgs};
 use crate::console::replay::{Patience, Silently};
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -13,7 +14,9 @@ use std::io::BufWriter;
 
 /// Does it.
 pub fn execute(args: &TrimArgs) -> Result<Exit, Failure> {
-    let mut session = open(&args.journal, &args.images)?;
+    let accel = machine::accel(args.accel);
+    let mut session = open_with(&args.journal, &args.images, accel)?;
+    use_checkpoints(&mut session, &args.journal, CheckpointArgs::default(), accel);
     let from = args.from.unwrap_or(session.first().icount);
     let to = args.to.unwrap_or(session.last().icount);
     let images = session.machine().machine().images().clone();

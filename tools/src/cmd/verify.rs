@@ -1,7 +1,7 @@
 //! `dejavm verify`: a replay for the sake of its hashes.
 
 use super::machine;
-use crate::args::{CheckpointArgs, CheckpointBudget, ImageArgs, VerifyArgs};
+use crate::args::{AccelArgs, CheckpointArgs, ImageArgs, VerifyArgs};
 use crate::console::replay::{FileReplay, Patience, Silently};
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -91,9 +91,9 @@ pub fn use_checkpoints<M: RunMachine>(
     wanted: CheckpointArgs,
     accel: Accel,
 ) {
-    session.set_spacing(Some(machine::spacing(accel)));
-    let CheckpointBudget::Bytes(budget) = wanted.checkpoints else { return };
+    session.measure_spacing(machine::spacing(accel));
     let side_file = side_path(journal);
+    let Some(budget) = wanted.budget(&side_file) else { return };
     if let Err(error) = session.use_side_file(&side_file, budget) {
         tracing::info!(path = %side_file.display(), %error, "checkpoints are kept in memory only");
     }
@@ -104,6 +104,20 @@ pub fn open_here(journal: &Path, images: &ImageArgs) -> Result<ReplaySession<Mac
     let reader = reader(journal)?;
     let given = given_images(journal, images, reader.header())?;
     ReplaySession::open_here(reader, given).map_err(|e| session_failure(journal, &e))
+}
+
+/// A journal on the calling thread, with the checkpoints beside it: for who goes here and there in it.
+pub fn open_to_search(
+    journal: &Path,
+    images: &ImageArgs,
+    accel: AccelArgs,
+) -> Result<ReplaySession<Machine, File>, Failure> {
+    let (reader, accel) = (reader(journal)?, machine::accel(accel));
+    let given = given_images(journal, images, reader.header())?;
+    let session = ReplaySession::open_here_with(reader, given, accel);
+    let mut session = session.map_err(|e| session_failure(journal, &e))?;
+    use_checkpoints(&mut session, journal, CheckpointArgs::default(), accel);
+    Ok(session)
 }
 
 /// The images that a journal only refers to: those `given`, or else files beside the journal that

@@ -8,16 +8,17 @@ pub mod look;
 pub mod monitors;
 pub mod replay;
 
+use crate::args::GdbSpec;
 use crate::args::SerialSpec;
 use crate::error::Failure;
-use crate::hostio::gdb::{Call, Calls};
+use crate::hostio::gdb::{self, Call, Calls};
 use crate::hostio::serial::SerialOutput;
 use crate::hostio::{HostEvent, HostEvents};
 use crash::{CrashSign, CrashWatch};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use debugger::Debugger;
 use dejavm_core::boundary::{Inbound, Outbound, ResetCause};
-use dejavm_monitor::control::RunEvent;
+use dejavm_monitor::control::{ControlError, RunEvent};
 use dejavm_monitor::gdb::{Reply, Request};
 use dejavm_monitor::hmp::{Hmp, PROMPT};
 use dejavm_monitor::line_editor::LineEditor;
@@ -63,8 +64,8 @@ pub struct Console {
     commands: VecDeque<String>,
     call_sender: Sender<Call>,
     calls: Receiver<Call>,
-    /// A gdb server listens, so that calls may come.
-    calls_expected: bool,
+    /// Where gdb is served.
+    gdb_server: Option<gdb::Server>,
     debugger: Debugger,
     input_open: bool,
     quit: bool,
@@ -102,7 +103,7 @@ impl Console {
             commands: VecDeque::new(),
             call_sender,
             calls,
-            calls_expected: false,
+            gdb_server: None,
             debugger: Debugger::default(),
             input_open: false,
             quit: false,
@@ -135,7 +136,7 @@ impl Console {
 
     /// Whether something may still come: from the keyboard, a monitor at a socket, or gdb.
     pub fn input_open(&self) -> bool {
-        self.input_open || self.has_sockets || self.calls_expected
+        self.input_open || self.has_sockets || self.gdb_server.is_some()
     }
 
     /// From now on monitors at sockets are waited for, too.
@@ -179,10 +180,29 @@ impl Console {
         self.quit || !self.commands.is_empty() || !self.incoming.is_empty() || !self.calls.is_empty()
     }
 
-    /// Where a gdb server sends the calls of its clients; from now on they are waited for.
-    pub fn expect_calls(&mut self) -> Calls {
-        self.calls_expected = true;
-        Calls::new(self.call_sender.clone(), self.events.clone())
+    /// Serves gdb from now on; gives the address.
+    ///
+    /// # Errors
+    /// If the host does not allow that.
+    pub fn serve_gdb(&mut self, spec: &GdbSpec) -> Result<&str, Failure> {
+        // The old one may be at the very place.
+        self.gdb_server = None;
+        let calls = Calls::new(self.call_sender.clone(), self.events.clone());
+        let server = gdb::listen(spec, calls)?;
+        Ok(self.gdb_server.insert(server).address())
+    }
+
+    /// Does what the monitor's `gdbserver` asks.
+    ///
+    /// # Errors
+    /// If `device` is no place for a server, or the host does not allow it.
+    pub fn serve_gdb_at(&mut self, device: Option<&str>) -> Result<(), ControlError> {
+        let Some(device) = device else {
+            self.gdb_server = None;
+            return Ok(());
+        };
+        let spec: GdbSpec = device.parse().map_err(ControlError::Failed)?;
+        self.serve_gdb(&spec).map(|_| ()).map_err(|e| ControlError::Failed(e.to_string()))
     }
 
     /// Whether gdb is there.

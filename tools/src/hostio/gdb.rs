@@ -9,11 +9,12 @@ use dejavm_monitor::control::Stopped;
 use dejavm_monitor::gdb::{Link, Reply, Request, Stub};
 use std::convert::Infallible;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A client that has come.
 pub struct Client {
@@ -63,11 +64,83 @@ impl Link for CallLink {
     }
 }
 
-/// Starts to listen; gives the address at which.
+/// A gdb server. It ends when this is dropped: a client that is there is sent away.
+pub struct Server {
+    address: String,
+    door: Arc<Door>,
+    wake: Wake,
+}
+
+/// What lets the thread that waits for clients look up.
+enum Wake {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// What the server's threads share.
+#[derive(Default)]
+struct Door {
+    /// Nobody is let in any more.
+    closed: AtomicBool,
+    /// A client is there.
+    busy: AtomicBool,
+    /// Sends that client away.
+    hang_up: Mutex<Option<Box<dyn Fn() + Send>>>,
+}
+
+impl Door {
+    fn send_away(&self) {
+        if let Ok(mut slot) = self.hang_up.lock()
+            && let Some(hang_up) = slot.take()
+        {
+            hang_up();
+        }
+    }
+}
+
+impl Door {
+    /// Remembers how to send a client away; does so at once if the door has been closed meanwhile.
+    fn let_in<S: Stream>(&self, stream: &S) {
+        if let (Ok(second), Ok(mut slot)) = (stream.second(), self.hang_up.lock()) {
+            *slot = Some(Box::new(move || second.hang_up()));
+        }
+        if self.closed.load(Ordering::Acquire) {
+            self.send_away();
+        }
+    }
+}
+
+impl Server {
+    /// Where it is, as gdb is told.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.door.closed.store(true, Ordering::Release);
+        self.door.send_away();
+        // What becomes of this connection does not matter, only that it comes.
+        match &self.wake {
+            Wake::Tcp(address) => drop(TcpStream::connect_timeout(address, WAKE_TIMEOUT)),
+            Wake::Unix(path) => {
+                drop(UnixStream::connect(path));
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+}
+
+/// How long the server is waited for when it ends.
+const WAKE_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// Starts to listen.
 ///
 /// # Errors
 /// If the host does not allow that.
-pub fn listen(spec: &GdbSpec, calls: Calls) -> Result<String, Failure> {
+pub fn listen(spec: &GdbSpec, calls: Calls) -> Result<Server, Failure> {
+    let door = Arc::new(Door::default());
     let failed = |e: &std::io::Error| Failure::new(format!("gdb server at {spec}: {e}"));
     match spec {
         GdbSpec::Tcp { host, port } => {
@@ -83,15 +156,29 @@ pub fn listen(spec: &GdbSpec, calls: Calls) -> Result<String, Failure> {
             if !address.ip().is_loopback() {
                 eprintln!("dejavm: warning: whoever reaches {address} can read and change the guest");
             }
-            serve(move || listener.accept().map(|(stream, _)| stream), calls).map_err(|e| failed(&e))?;
-            Ok(address.to_string())
+            serve(move || listener.accept().map(|(stream, _)| stream), calls, door.clone())
+                .map_err(|e| failed(&e))?;
+            let wake = Wake::Tcp(reachable(address));
+            Ok(Server { address: address.to_string(), door, wake })
         }
         GdbSpec::Unix(path) => {
             let listener = bind_unix(path).map_err(|e| failed(&e))?;
-            serve(move || listener.accept().map(|(stream, _)| stream), calls).map_err(|e| failed(&e))?;
-            Ok(path.display().to_string())
+            serve(move || listener.accept().map(|(stream, _)| stream), calls, door.clone())
+                .map_err(|e| failed(&e))?;
+            Ok(Server { address: path.display().to_string(), door, wake: Wake::Unix(path.clone()) })
         }
     }
+}
+
+/// Where a server that listens at `address` can be reached from here.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
 }
 
 /// Binds a socket, in place of one that nobody listens at any more.
@@ -143,24 +230,29 @@ impl Stream for UnixStream {
 fn serve<S: Stream>(
     accept: impl Fn() -> std::io::Result<S> + Send + 'static,
     calls: Calls,
+    door: Arc<Door>,
 ) -> std::io::Result<()> {
-    let busy = Arc::new(AtomicBool::new(false));
     let take = move || {
         loop {
             let Ok(stream) = accept() else { return };
-            if busy.swap(true, Ordering::AcqRel) {
+            if door.closed.load(Ordering::Acquire) {
+                return;
+            }
+            if door.busy.swap(true, Ordering::AcqRel) {
                 tracing::warn!("gdb: a second client came and was sent away");
                 stream.hang_up();
                 continue;
             }
-            let (calls, free) = (calls.clone(), busy.clone());
+            let (calls, its) = (calls.clone(), door.clone());
             let client = std::thread::Builder::new().name("gdb".into()).spawn(move || {
+                its.let_in(&stream);
                 client(stream, calls);
-                free.store(false, Ordering::Release);
+                its.send_away();
+                its.busy.store(false, Ordering::Release);
             });
             if let Err(error) = client {
                 tracing::warn!(%error, "gdb: a client cannot be served");
-                busy.store(false, Ordering::Release);
+                door.busy.store(false, Ordering::Release);
             }
         }
     };

@@ -388,6 +388,7 @@ pub enum InboundClass {
     Reset,
     PowerButton,
     Nmi,
+    Debugger,
 }
 
 impl InboundClass {
@@ -404,6 +405,7 @@ impl InboundClass {
             Self::Reset => "reset",
             Self::PowerButton => "power_button",
             Self::Nmi => "nmi",
+            Self::Debugger => "debugger",
         }
     }
 }
@@ -418,6 +420,7 @@ impl super::Inbound {
             Self::Reset => (InboundClass::Reset, 0),
             Self::PowerButton => (InboundClass::PowerButton, 0),
             Self::Nmi => (InboundClass::Nmi, 0),
+            Self::Debugger(write) => (InboundClass::Debugger, write.change.size()),
         }
     }
 }

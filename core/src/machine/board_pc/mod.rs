@@ -29,6 +29,7 @@ use crate::devices::rtc_cmos::RtcCmos;
 use crate::devices::system_ports::SystemPorts;
 use crate::devices::uart_16550::Uart16550;
 use crate::machine::virtual_time::LAST_NS;
+use crate::mem::DmaAccess;
 use crate::mem::Memory;
 use crate::types::{VcpuId, VirtualNs};
 use serde::{Deserialize, Serialize};
@@ -242,6 +243,8 @@ impl Board {
             Inbound::Reset => self.request(MachineRequest::Reset(ResetCause::Button)),
             Inbound::PowerButton => self.state.acpi_pm.press_power_button(),
             Inbound::Nmi => self.state.lapics.iter_mut().for_each(Lapic::signal_nmi),
+            // Of vCPUs and RAM, which are not on the board: see [`crate::machine::Machine::apply`].
+            Inbound::Debugger(_) => {}
         }
         self.settle();
     }
@@ -251,11 +254,10 @@ impl Board {
         self.state.uarts.get(port).map_or(0, Uart16550::room)
     }
 
-    /// Lets chips that have asked for it have the memory.
-    pub fn run_dma(&mut self, mem: &mut Memory) {
-        if self.state.fw_cfg.dma_pending() {
-            self.state.fw_cfg.run_dma(mem);
-        }
+    /// Lets chips that have asked for it have the memory; gives what they did there.
+    #[inline]
+    pub fn run_dma(&mut self, mem: &mut Memory) -> Vec<DmaAccess> {
+        if self.state.fw_cfg.dma_pending() { self.state.fw_cfg.run_dma(mem) } else { Vec::new() }
     }
 
     /// Where the guest says that its VMCOREINFO note lies.

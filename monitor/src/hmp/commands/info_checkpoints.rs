@@ -23,6 +23,9 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let (count, bytes, budget) = (kept.count, mib(kept.bytes), mib(kept.budget_bytes));
     let _ = writeln!(context.out, "{count} checkpoints, {bytes:.1} MiB of at most {budget:.0} MiB, {place}");
+    if let Some(icount) = kept.filling {
+        let _ = writeln!(context.out, "more are being taken in the background, now at icount {icount}");
+    }
     let icounts = || kept.positions.iter().map(|at| at.icount);
     if all {
         for icount in icounts() {

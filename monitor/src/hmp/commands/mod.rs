@@ -7,6 +7,7 @@ mod cpu;
 mod delvm;
 mod dump_guest_memory;
 mod exit_preconfig;
+mod gdbserver;
 mod go_live;
 mod gpa2hva;
 mod gva2gpa;
@@ -17,6 +18,7 @@ mod info_chardev;
 mod info_checkpoints;
 mod info_cpus;
 mod info_dump;
+mod info_hash;
 mod info_history;
 mod info_hotpluggable_cpus;
 mod info_irq;
@@ -152,6 +154,7 @@ pub(crate) const ALL: &[Command] = &[
     delvm::COMMAND,
     dump_guest_memory::COMMAND,
     exit_preconfig::COMMAND,
+    gdbserver::COMMAND,
     go_live::COMMAND,
     gpa2hva::COMMAND,
     gva2gpa::COMMAND,
@@ -195,6 +198,7 @@ pub(crate) const INFO: &[Command] = &[
     info_checkpoints::COMMAND,
     info_cpus::COMMAND,
     info_dump::COMMAND,
+    info_hash::COMMAND,
     info_history::COMMAND,
     info_hotpluggable_cpus::COMMAND,
     info_irq::COMMAND,

@@ -71,6 +71,7 @@ pub(in crate::journal) fn payload_len(event: &Inbound) -> usize {
     match event {
         Inbound::Serial { port: _, bytes } => bytes.len(),
         Inbound::Keyboard { scan_codes } => scan_codes.len(),
+        Inbound::Debugger(write) => write.change.size(),
         Inbound::SerialBreak { port: _ } | Inbound::Reset | Inbound::PowerButton | Inbound::Nmi => 0,
     }
 }

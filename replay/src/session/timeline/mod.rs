@@ -2,6 +2,7 @@
 //! and run on from there.
 
 mod extract;
+mod fill;
 mod near;
 mod search;
 mod seek;
@@ -13,8 +14,9 @@ pub use search::{Found, Search};
 use super::RunMachine;
 use super::inputs::Inputs;
 use super::trail::binding;
-use crate::checkpoint::{DEFAULT_BUDGET_BYTES, Spacing, Store, Tracker};
+use crate::checkpoint::{DEFAULT_BUDGET_BYTES, Pace, Spacing, Store, Tracker};
 use dejavm_core::boundary::Position;
+use fill::Filler;
 use near::Near;
 use std::sync::Arc;
 use worker::Worker;
@@ -26,12 +28,14 @@ pub(super) struct Travel<M> {
     /// What run checkpoints must be of.
     pub binding: [u8; 16],
     /// Where checkpoints are taken, if they are.
-    pub spacing: Option<Spacing>,
+    pub pace: Option<Pace>,
     pub near: Near,
     /// The machine stands where a seek to its icount leads: at the first position of that icount.
     pub first: Option<Position>,
     /// Further machines, for searches on several threads.
     pub workers: Vec<Worker<M>>,
+    /// Takes checkpoints where there are none, beside all else.
+    pub filler: Option<Filler>,
 }
 
 impl<M: RunMachine> Travel<M> {
@@ -44,10 +48,11 @@ impl<M: RunMachine> Travel<M> {
             tracker: Tracker::new(Arc::new(store)),
             inputs: Arc::new(inputs),
             binding,
-            spacing: Some(Spacing::default()),
+            pace: Some(Pace::fixed(Spacing::default())),
             near: Near::default(),
             first: None,
             workers: Vec::new(),
+            filler: None,
         }
     }
 }

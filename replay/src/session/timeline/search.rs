@@ -1,6 +1,7 @@
 //! Backward to what happened last: the stretches between checkpoints are searched from the last one
 //! on, several at once.
 
+use super::fill::Filler;
 use super::worker::Worker;
 use crate::checkpoint::{CheckpointError, Target};
 use crate::session::inputs::Inputs;
@@ -72,12 +73,15 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
     /// If the stretch is not in the recording, or the replay diverges.
     pub fn last_hit(&mut self, search: &Search, observer: &mut dyn Observer) -> Result<Found, SessionError> {
         let until = search.end().min(self.last().icount);
-        let spacing = self.travel.spacing.map_or(Icount::MAX, |spacing| spacing.least_icount / 2);
+        let spacing = self.travel.pace.as_ref().map_or(Icount::MAX, |pace| pace.spacing().least_icount / 2);
         if until.saturating_sub(search.from) <= SHORT_ICOUNT.min(spacing) {
             return self.search_here(search, until, observer);
         }
+        let _held = self.travel.filler.as_ref().map(Filler::hold);
         self.travel.tracker.settle();
         let mut starts = self.checkpoints().icounts_between(search.from.saturating_add(1), until);
+        // A checkpoint may lie behind the input at its icount, and what that hits must be seen.
+        starts.retain(|icount| !self.travel.inputs.any_at(*icount));
         starts.insert(0, search.from);
         starts.dedup();
         self.search_apart(search, &starts, until, observer)
@@ -121,14 +125,17 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
         observer: &mut dyn Observer,
     ) -> Result<Found, SessionError> {
         self.hire(starts.len())?;
-        let store = self.checkpoints().clone();
+        let (store, inputs) = (self.checkpoints().clone(), self.travel.inputs.clone());
         let job = Job {
             search,
             points: search.stop_points(),
             starts,
             until,
-            inputs: &self.travel.inputs,
-            target: &|icount: Icount| store.last_before(icount.saturating_add(1)),
+            inputs: &inputs,
+            target: &|icount: Icount| match inputs.any_at(icount) {
+                true => store.last_before(icount),
+                false => store.last_before(icount.saturating_add(1)),
+            },
             next: AtomicUsize::new(starts.len()),
             found: AtomicUsize::new(0),
             cancelled: AtomicBool::new(false),

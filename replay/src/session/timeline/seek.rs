@@ -1,8 +1,9 @@
 //! Taking checkpoints on the way, and going to a place by them.
 
 use super::Travel;
+use super::fill::Filler;
 use super::near::Near;
-use crate::checkpoint::{Head, Spacing, Store, StoreError, Target, Tracker};
+use crate::checkpoint::{Head, Pace, Spacing, Store, StoreError, Summary, Target, Tracker};
 use crate::session::replay::{Cursor, ReplaySession, ReplayStop};
 use crate::session::{Observer, RunMachine, STEP_ICOUNT, SessionError};
 use dejavm_core::boundary::Position;
@@ -11,6 +12,7 @@ use dejavm_core::types::Icount;
 use std::io::{Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// To save fewer instructions than this no checkpoint ahead is restored.
 const WORTH_RESTORING_ICOUNT: Icount = 1 << 20;
@@ -19,6 +21,12 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
     /// The checkpoints of the run.
     pub fn checkpoints(&self) -> &Arc<Store> {
         self.travel.tracker.store()
+    }
+
+    /// What is kept, and whether more are being taken.
+    pub fn checkpoint_summary(&self) -> Summary {
+        let filling = self.travel.filler.as_ref().and_then(Filler::at);
+        Summary { filling, ..self.checkpoints().summary() }
     }
 
     /// Keeps checkpoints in a side file: those of it that are of this run are taken in, and new ones
@@ -47,7 +55,13 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
 
     /// Where checkpoints are taken from now on; None: nowhere.
     pub fn set_spacing(&mut self, spacing: Option<Spacing>) {
-        self.travel.spacing = spacing;
+        self.travel.pace = spacing.map(Pace::fixed);
+    }
+
+    /// From now on the measured speed of the replay decides where checkpoints are taken; until it is
+    /// known, `assumed`.
+    pub fn measure_spacing(&mut self, assumed: Spacing) {
+        self.travel.pace = Some(Pace::measured(assumed));
     }
 
     /// Goes to the first position with this icount, before the input there: by the nearest
@@ -68,12 +82,23 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
         if here.icount == icount && self.travel.first == Some(here) {
             return Ok(ReplayStop::Reached);
         }
+        let _held = self.travel.filler.as_ref().map(Filler::hold);
         self.approach(icount)?;
         let stop = self.run_near(icount, observer)?;
         if stop == ReplayStop::Reached {
             self.travel.first = Some(self.machine.position());
         }
         Ok(stop)
+    }
+
+    /// An icount between two others that are more than one apart: right behind a checkpoint near the
+    /// middle, where one is at once, or else the middle.
+    pub fn middle_of(&self, below: Icount, above: Icount) -> Icount {
+        let middle = below + (above - below) / 2;
+        let (before, after) = self.checkpoints().around(middle);
+        let places = std::iter::once(before).chain(after).map(|icount| icount.saturating_add(1));
+        let between = places.filter(|place| (below + 1..above).contains(place));
+        between.min_by_key(|place| place.abs_diff(middle)).unwrap_or(middle)
     }
 
     /// Back to where the run begins.
@@ -149,17 +174,16 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
 
     /// How far to run before looking at the outside, and at whether a checkpoint is due.
     pub(in crate::session) fn step_icount(&self) -> Icount {
-        let spacing = self.travel.spacing.map_or(STEP_ICOUNT, |spacing| spacing.least_icount.max(1));
-        spacing.min(STEP_ICOUNT)
+        let least = self.travel.pace.as_ref().map_or(STEP_ICOUNT, |pace| pace.spacing().least_icount);
+        least.clamp(1, STEP_ICOUNT)
     }
 
     /// Takes a checkpoint here, if it is time.
     pub(in crate::session) fn checkpoint_if_due(&mut self, observer: &mut dyn Observer) {
-        let Some(spacing) = self.travel.spacing else { return };
+        let Some(spacing) = self.travel.pace.as_ref().map(Pace::spacing) else { return };
         let here = self.machine.position().icount;
-        let (before, after) = self.checkpoints().around(here);
-        let crowded = after.is_some_and(|after| after - here < spacing.least_icount / 2);
-        let due = !crowded && spacing.is_due(here - before, self.machine.unsaved_pages());
+        let unsaved = self.machine.unsaved_pages();
+        let due = spacing.is_due_at(here, unsaved, self.checkpoints());
         if !due || !self.travel.tracker.ready() || self.machine.in_instruction() {
             return;
         }
@@ -167,7 +191,11 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
         self.machine.run(&RunLimit { until, ..RunLimit::default() });
         self.machine.take_outbound().into_iter().for_each(|event| observer.outbound(event));
         let head = self.head();
+        let start = Instant::now();
         self.travel.tracker.take(&mut self.machine, head);
+        if let Some(pace) = &mut self.travel.pace {
+            pace.copied(unsaved, start.elapsed());
+        }
     }
 
     /// What a checkpoint here is, but for the state.

@@ -1,9 +1,10 @@
 //! A machine beside the one of the session, which searches a stretch of the run between two
-//! checkpoints.
+//! checkpoints, watches one, or takes checkpoints where there are none.
 
 use super::super::inputs::Inputs;
 use super::extract::PIECE_ICOUNT;
-use crate::checkpoint::{CheckpointError, Store, Target, Tracker};
+use super::fill::Shared;
+use crate::checkpoint::{CheckpointError, Head, Pace, Store, Target, Tracker};
 use crate::session::{Divergence, Mismatch, RunMachine, STEP_ICOUNT, SessionError};
 use dejavm_core::boundary::{Inbound, Position, ProbeRecord, ProbeSettings, StopHits, StopPoints};
 use dejavm_core::machine::{RunLimit, StopReason};
@@ -11,6 +12,10 @@ use dejavm_core::types::Icount;
 use std::iter::Peekable;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
+
+/// After all that happens.
+const END_OF_TIME: Position = Position { icount: Icount::MAX, now_ns: u64::MAX };
 
 /// A machine that searches.
 pub struct Worker<M> {
@@ -23,6 +28,70 @@ impl<M: RunMachine> Worker<M> {
     pub fn new(mut machine: M, store: Arc<Store>) -> Self {
         machine.take_unsaved_pages();
         Self { machine, tracker: Tracker::new(store) }
+    }
+
+    /// Waits until the checkpoints that it took are kept.
+    pub fn settle(&self) {
+        self.tracker.settle();
+    }
+
+    /// Takes checkpoints between two icounts, at the first of which there is one, or the origin. False
+    /// if it is told to end, if the run ends, or if no more checkpoints are kept.
+    pub(super) fn fill(
+        &mut self,
+        inputs: &Inputs,
+        store: &Store,
+        pace: &mut Pace,
+        (from, to): (Icount, Icount),
+        shared: &Shared,
+    ) -> Result<bool, CheckpointError> {
+        let start = store.last_before(from.saturating_add(1));
+        self.tracker.restore(&mut self.machine, &start)?;
+        let mut next = start.head.events as usize;
+        loop {
+            let here = self.machine.position();
+            if here.icount >= to {
+                return Ok(true);
+            }
+            if !shared.goes_on(here.icount) {
+                return Ok(false);
+            }
+            let input = inputs.events().get(next).map_or(END_OF_TIME, |event| event.0);
+            let pause = here.icount.saturating_add(STEP_ICOUNT.min(pace.spacing().least_icount)).min(to);
+            let until = input.min(Position { icount: pause, now_ns: 0 });
+            let (from_here, began) = (here.icount, Instant::now());
+            let stop = self.machine.run(&RunLimit { until, ..RunLimit::default() });
+            self.machine.take_outbound();
+            let here = self.machine.position();
+            if here == input {
+                self.machine.apply(&inputs.events()[next].1);
+                next += 1;
+                continue;
+            }
+            if stop != StopReason::Limit || here > input {
+                return Ok(false);
+            }
+            pace.ran(here.icount - from_here, began.elapsed());
+            if !self.checkpoint_if_due(inputs, store, pace, next) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Takes a checkpoint here, after so many inputs, if it is time. False if none are kept any more.
+    fn checkpoint_if_due(&mut self, inputs: &Inputs, store: &Store, pace: &mut Pace, events: usize) -> bool {
+        let (at, unsaved) = (self.machine.position(), self.machine.unsaved_pages());
+        let due = pace.spacing().is_due_at(at.icount, unsaved, store) && !self.machine.in_instruction();
+        if due && !store.is_closed() {
+            // Nobody waits for this machine, so it may wait for what it took before.
+            self.tracker.settle();
+            let events = events as u64;
+            let inputs = inputs.hash(events).expect("a run takes in what its journal has");
+            let start = Instant::now();
+            self.tracker.take(&mut self.machine, Head { at, events, inputs, state: Vec::new().into() });
+            pace.copied(unsaved, start.elapsed());
+        }
+        !store.is_closed()
     }
 
     /// What `points` see from the checkpoint `from` up to the first position with icount `to`.
@@ -44,7 +113,7 @@ impl<M: RunMachine> Worker<M> {
             if here >= until {
                 break;
             }
-            let input = events.peek().map_or(Position { icount: Icount::MAX, now_ns: u64::MAX }, |e| e.0);
+            let input = events.peek().map_or(END_OF_TIME, |e| e.0);
             let pause = Position { icount: here.icount.saturating_add(STEP_ICOUNT), now_ns: 0 };
             let stop =
                 self.machine.run(&RunLimit { until: input.min(until).min(pause), ..RunLimit::default() });
@@ -111,7 +180,7 @@ impl<M: RunMachine> Worker<M> {
         until: Position,
     ) -> Result<bool, SessionError> {
         while self.machine.position() < until {
-            let input = events.peek().map_or(Position { icount: Icount::MAX, now_ns: u64::MAX }, |e| e.0);
+            let input = events.peek().map_or(END_OF_TIME, |e| e.0);
             let stop = self.machine.run(&RunLimit { until: input.min(until), ..RunLimit::default() });
             self.machine.take_outbound();
             let here = self.machine.position();

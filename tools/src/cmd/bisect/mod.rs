@@ -3,7 +3,7 @@
 mod console;
 mod search;
 
-use super::verify::{open_here, session_failure};
+use super::verify::{open_to_search, session_failure};
 use crate::args::BisectArgs;
 use crate::console::look;
 use crate::error::Failure;
@@ -23,7 +23,7 @@ pub fn execute(args: &BisectArgs) -> Result<Exit, Failure> {
     let condition = Condition::parse(&args.when).map_err(|e| {
         Failure::new(format!("--when: {e}")).advice("`dejavm bisect --help` describes expressions")
     })?;
-    let session = open_here(&args.journal, &args.images)?;
+    let session = open_to_search(&args.journal, &args.images, args.accel)?;
     let from = args.from.unwrap_or(session.first().icount);
     let to = args.to.unwrap_or(session.last().icount);
     let mut search = Search::new(session, &condition);

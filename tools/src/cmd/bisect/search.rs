@@ -63,7 +63,7 @@ impl<'a> Search<'a> {
         }
         let (mut no, mut yes) = (from, to);
         while yes - no > 1 {
-            let middle = no + (yes - no) / 2;
+            let middle = self.session.middle_of(no, yes);
             self.at(middle)?;
             if self.holds_here() { yes = middle } else { no = middle }
         }

@@ -4,8 +4,8 @@ mod fields;
 mod memory;
 
 use super::events::line;
-use super::verify::{open_here, reader, session_failure};
-use crate::args::{DiffArgs, ImageArgs};
+use super::verify::{open_to_search, reader, session_failure};
+use crate::args::DiffArgs;
 use crate::console::look;
 use crate::console::replay::{Patience, Silently};
 use crate::error::Failure;
@@ -32,7 +32,7 @@ pub fn execute(args: &DiffArgs) -> Result<Exit, Failure> {
     }
     let settings = other_settings(a.header(), b.header());
     check_parts(args, a.header())?;
-    let open = |path: &Path| open_here(path, &args.images as &ImageArgs);
+    let open = |path: &Path| open_to_search(path, &args.images, args.accel);
     let mut pair = Pair::new([open(&args.a)?, open(&args.b)?], args.ignore.clone());
     let [first, second] = &pair.sessions;
     let last = first.last().icount.min(second.last().icount);

@@ -1,10 +1,9 @@
 //! A live run, recorded or not, as the monitor sees it.
 
 use crate::console::Console;
-use dejavm_core::boundary::{Inbound, StopPoint};
-use dejavm_core::cpu::CpuState;
+use dejavm_core::boundary::{Change, Inbound, StopPoint};
 use dejavm_core::machine::Machine;
-use dejavm_core::types::{Gpa, Icount, VcpuId};
+use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
 use dejavm_monitor::control::{
     ControlError, Debugging, Door, Execution, Inspect, Mode, Motion, RunEvent, RunState, StopCause, Timeline,
@@ -99,20 +98,6 @@ impl<L: Log> Timeline for LiveControl<'_, L> {
     }
 }
 
-impl<L> LiveControl<'_, L> {
-    /// What changes the guest must be in the journal, or not be.
-    fn check_unrecorded(&self) -> Result<(), ControlError> {
-        match self.mode {
-            Mode::Live => Ok(()),
-            Mode::Record { .. } | Mode::Replay { .. } => Err(ControlError::NotNow(
-                "a debugger's change would not be in the journal, so a recording refuses it; `dejavm run` \
-                 takes it"
-                    .into(),
-            )),
-        }
-    }
-}
-
 impl<L: Log> Debugging for LiveControl<'_, L> {
     fn set_stop_points(&mut self, points: Vec<StopPoint>) {
         self.console.debugger.set_points(points);
@@ -132,15 +117,13 @@ impl<L: Log> Debugging for LiveControl<'_, L> {
             self.console.note(RunEvent::Resume);
         }
     }
-    fn write_physical(&mut self, gpa: Gpa, bytes: &[u8]) -> Result<(), ControlError> {
-        self.check_unrecorded()?;
-        self.session.machine().machine().load_memory(gpa, bytes);
-        Ok(())
+    fn change(&mut self, change: Change) -> Result<(), ControlError> {
+        // Its watchpoints are not for what the debugger itself writes.
+        self.console.debugger.disarm();
+        self.session.debug(change, self.console).map_err(|error| ControlError::Failed(error.to_string()))
     }
-    fn write_cpu(&mut self, vcpu: VcpuId, state: CpuState) -> Result<(), ControlError> {
-        self.check_unrecorded()?;
-        self.session.machine().machine().load_vcpu(vcpu, state);
-        Ok(())
+    fn serve_gdb(&mut self, device: Option<&str>) -> Result<(), ControlError> {
+        self.console.serve_gdb_at(device)
     }
 }
 

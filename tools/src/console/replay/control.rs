@@ -4,10 +4,9 @@ use super::seek::last_hit;
 use super::{Driver, FileReplay, Patience, seek};
 use crate::cmd::go_live;
 use crate::console::Console;
-use dejavm_core::boundary::{Inbound, StopCondition, StopHit, StopPoint, Watch, WatchKind};
-use dejavm_core::cpu::CpuState;
+use dejavm_core::boundary::{Change, Inbound, StopCondition, StopHit, StopPoint, Watch, WatchKind};
 use dejavm_core::machine::Machine;
-use dejavm_core::types::{Gpa, Icount, VcpuId};
+use dejavm_core::types::Icount;
 use dejavm_monitor::control::{
     Arrival, ControlError, Debugging, Door, Execution, Inspect, Marks, Mode, Motion, RunEvent, RunState,
     StopCause, Timeline, WrittenRange,
@@ -140,7 +139,7 @@ impl Timeline for ReplayControl<'_> {
         Some(&mut self.driver.marks)
     }
     fn checkpoints(&mut self) -> Option<Summary> {
-        Some(self.session.checkpoints().summary())
+        Some(self.session.checkpoint_summary())
     }
     fn go_live(&mut self, path: &str) -> Result<(), ControlError> {
         if self.session.machine().machine().off().is_some() {
@@ -200,11 +199,11 @@ impl Debugging for ReplayControl<'_> {
             self.console.note(RunEvent::Resume);
         }
     }
-    fn write_physical(&mut self, _: Gpa, _: &[u8]) -> Result<(), ControlError> {
+    fn change(&mut self, _: Change) -> Result<(), ControlError> {
         Err(unchangeable())
     }
-    fn write_cpu(&mut self, _: VcpuId, _: CpuState) -> Result<(), ControlError> {
-        Err(unchangeable())
+    fn serve_gdb(&mut self, device: Option<&str>) -> Result<(), ControlError> {
+        self.console.serve_gdb_at(device)
     }
 }
 

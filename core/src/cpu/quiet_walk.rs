@@ -1,12 +1,12 @@
 //! Page walks for those who only look: no accessed bit is set, no right is asked for.
 //!
-//! The machine's own walks ([`dejavm_core::mem::walk`]) change tables as the guest's CPU would;
-//! a monitor must not. SDM vol. 3, chapter 4.
+//! The machine's own walks ([`crate::mem::walk`]) change tables as the guest's CPU would; monitors and
+//! stop points must not. SDM vol. 3, chapter 4.
 
-use dejavm_core::cpu::CpuState;
-use dejavm_core::cpu::state::{cr0, cr4, efer};
-use dejavm_core::mem::Memory;
-use dejavm_core::types::{Gpa, PAGE_OFFSET_MASK, PAGE_SIZE};
+use crate::cpu::CpuState;
+use crate::cpu::state::{cr0, cr4, efer};
+use crate::mem::Memory;
+use crate::types::{Gpa, PAGE_OFFSET_MASK, PAGE_SIZE};
 
 const PRESENT: u64 = 1;
 const LARGE: u64 = 1 << 7;

@@ -1,0 +1,151 @@
+//! How far apart checkpoints are to be, as the host shows it: so far that running from one to the next
+//! takes a blink of an eye, and so few that copying pages takes a small part of the run.
+//!
+//! The host's time decides where checkpoints lie, and so how fast things are; what comes out does not
+//! depend on where they lie.
+
+use super::spacing::Spacing;
+use dejavm_core::types::Icount;
+use std::time::Duration;
+
+/// Running from a checkpoint to the next one takes so long, where few pages are written.
+const STRETCH_S: f64 = 0.04;
+/// Copying pages may take this part of the run.
+const COPY_SHARE: f64 = 0.03;
+/// Where many pages are written, checkpoints are so many times farther apart at most.
+const MOST_STRETCHES: u64 = 4;
+/// What is older counts half as much.
+const REMEMBERED_S: f64 = 1.0;
+/// Before so much was measured, what was assumed holds.
+const ENOUGH_S: f64 = 0.02;
+/// Whatever is measured, they lie within these bounds: a host that is busy with other things makes no
+/// more of them than one that is slow.
+const LEAST_ICOUNT: (Icount, Icount) = (1 << 22, 1 << 28);
+
+/// Decides how far apart checkpoints are: as told, or by what it is told of the run.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    spacing: Spacing,
+    measures: bool,
+    run: Sum,
+    copied: Sum,
+}
+
+/// So much was done in so much time, lately.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    amount: f64,
+    seconds: f64,
+}
+
+impl Sum {
+    fn add(&mut self, amount: f64, time: Duration) {
+        if self.seconds > REMEMBERED_S {
+            self.amount /= 2.0;
+            self.seconds /= 2.0;
+        }
+        self.amount += amount;
+        self.seconds += time.as_secs_f64();
+    }
+}
+
+impl Pace {
+    /// They are as far apart as `spacing` says, always.
+    pub fn fixed(spacing: Spacing) -> Self {
+        Self { spacing, measures: false, run: Sum::default(), copied: Sum::default() }
+    }
+
+    /// They are as far apart as `spacing` says until the speed of the run is known, and then follow
+    /// that.
+    pub fn measured(spacing: Spacing) -> Self {
+        Self { measures: true, ..Self::fixed(spacing) }
+    }
+
+    /// How far apart they are to be now.
+    pub fn spacing(&self) -> Spacing {
+        self.spacing
+    }
+
+    /// The machine ran so many instructions in this time.
+    pub fn ran(&mut self, icount: Icount, time: Duration) {
+        if self.measures {
+            self.run.add(icount as f64, time);
+            self.update();
+        }
+    }
+
+    /// A checkpoint with so many pages was copied in this time.
+    pub fn copied(&mut self, pages: usize, time: Duration) {
+        if self.measures {
+            self.copied.add(pages as f64, time);
+            self.update();
+        }
+    }
+
+    fn update(&mut self) {
+        if self.run.seconds < ENOUGH_S || self.run.amount < 1.0 {
+            return;
+        }
+        let speed = self.run.amount / self.run.seconds;
+        let (low, high) = LEAST_ICOUNT;
+        let least_icount = ((speed * STRETCH_S) as Icount).clamp(low, high);
+        self.spacing.least_icount = least_icount;
+        self.spacing.most_icount = least_icount * MOST_STRETCHES;
+        if self.copied.amount >= 1.0 {
+            let page_s = self.copied.seconds / self.copied.amount;
+            self.spacing.icount_per_page = ((speed * page_s / COPY_SHARE) as Icount).max(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn a_faster_run_has_them_farther_apart() {
+        let mut pace = Pace::measured(Spacing::default());
+        assert_eq!(pace.spacing(), Spacing::default());
+        (0..100).for_each(|_| pace.ran(1_000_000, ms(5)));
+        let slow = pace.spacing();
+        assert_eq!((slow.least_icount, slow.most_icount), (8_000_000, 32_000_000));
+        // Another engine, or another phase of the guest: soon forgotten what was before.
+        (0..3000).for_each(|_| pace.ran(1_000_000, ms(1)));
+        assert!((39_000_000..=40_000_000).contains(&pace.spacing().least_icount), "{pace:?}");
+    }
+
+    #[test]
+    fn pages_that_are_dear_to_copy_make_them_rarer() {
+        let mut pace = Pace::measured(Spacing::default());
+        (0..100).for_each(|_| pace.ran(1_000_000, ms(5)));
+        pace.copied(1000, ms(3));
+        // 3 us each, which are 600 instructions; 3 % of the run is one page each 20,000.
+        assert_eq!(pace.spacing().icount_per_page, 20_000);
+        let Spacing { least_icount, .. } = pace.spacing();
+        assert!(pace.spacing().is_due(least_icount, 100) && !pace.spacing().is_due(least_icount, 1000));
+    }
+
+    #[test]
+    fn bounds_hold_whatever_the_clock_says() {
+        for (icount, time) in [(0, ms(100)), (1, ms(10_000)), (u64::MAX, ms(30)), (5, Duration::ZERO)] {
+            let mut pace = Pace::measured(Spacing::default());
+            (0..10).for_each(|_| pace.ran(icount, time));
+            pace.copied(0, ms(5));
+            pace.copied(usize::MAX, Duration::ZERO);
+            let least = pace.spacing().least_icount;
+            assert!((1 << 22..=1 << 28).contains(&least), "{least}");
+        }
+    }
+
+    #[test]
+    fn what_is_fixed_stays() {
+        let mut pace = Pace::fixed(Spacing::FAST);
+        pace.ran(1_000_000_000, ms(500));
+        pace.copied(1000, ms(500));
+        assert_eq!(pace.spacing(), Spacing::FAST);
+    }
+}
