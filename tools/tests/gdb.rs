@@ -196,7 +196,8 @@ fn what_gdb_changes_in_a_recording_is_in_its_journal() {
     if !has_gdb() {
         return;
     }
-    let record = ["record", "--force", "-o", "changed.dj", "-kernel", "kernel", "-m", "16M", "-S", "-seed", "3"];
+    let record =
+        ["record", "--force", "-o", "changed.dj", "-kernel", "kernel", "-m", "16M", "-S", "-seed", "3"];
     let server = Server::with("changed", &record, put_kernel);
     // At its start, at a breakpoint, and at an interrupt's handler; then its course is another.
     let text = server.gdb(

@@ -55,7 +55,8 @@ fn the_bytes_of_a_debuggers_events() {
         writer.append(*at, event).unwrap();
     }
     writer.end_chunk(sample::at(20, 20), &sample::digest(1)).unwrap();
-    let journal = writer.finish(&End { position: sample::at(20, 20), hash: sample::digest(1), ..sample::end() });
+    let journal =
+        writer.finish(&End { position: sample::at(20, 20), hash: sample::digest(1), ..sample::end() });
     let journal = journal.unwrap();
     let (reader, chunks) = read_all(&journal).unwrap();
     assert_eq!(chunks[0].events, events);
