@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """Measures how long it takes to go to places of a recording, with dejavm and with QEMU.
 
-    tests/bench/time_travel.py [--icount N] [--seeks N] [--steps N] [--accel interp|jit] [--qemu]
+    tests/bench/time_travel.py [--icount N] [--seeks N] [--steps N] [--accel interp|jit] [--rounds N] [--qemu]
 
 Records a Linux guest with 512 MiB that does the guests' workload over and over until N instructions (10 G if
-not given), once with checkpoints and once without; then, in one replay: seeks to random places, steps back
+not given), with checkpoints and without by turns; then, in one replay: seeks to random places, steps back
 from random places, and a search backward over all of it for a write that came at its very start, beside one
 replay straight through. With --qemu, QEMU's recorder takes down one workload of the same guest with 256 MiB,
 and a snapshot each 250 M steps, and goes to random places of it and one step back.
 
+Each is given on the clock and, in brackets, as processor time of dejavm's process, which is what remains to be
+compared on a host that others use. Run it on an idle machine all the same.
+
 Needs `cargo build --release`, the guests (guests/debian/build); with --qemu also qemu-system-x86_64 and
-qemu-img. Run it on an idle machine.
+qemu-img.
 """
 
 import argparse
@@ -35,6 +38,7 @@ def arguments():
     parser.add_argument("--seeks", type=int, default=100)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--accel", choices=("interp", "jit"), default="interp")
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--qemu", action="store_true")
     return parser.parse_args()
 
@@ -62,7 +66,7 @@ WORK = b"while :; do workload; done\n"
 
 
 def record(args, journal, checkpoints):
-    """The seconds that recording takes."""
+    """The seconds that recording takes, on the clock and of processor time."""
     command = [program(), "record", "--force", "-o", journal, "--checkpoints", checkpoints, "--accel", args.accel]
     command += ["--idle", "jump", "--until", str(args.icount), "-nographic", "--seed", "1"]
     command += guest("512M", "console=ttyS0 dejavm.mode=shell")
@@ -75,8 +79,43 @@ def record(args, journal, checkpoints):
     child.stdin.flush()
     while os.read(child.stdout.fileno(), 1 << 16):
         pass
-    child.wait()
-    return time.monotonic() - start
+    return time.monotonic() - start, processor_time_of_ended(child)
+
+
+def processor_time_of_ended(child):
+    """The processor time that a process took, which ends now."""
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_utime + usage.ru_stime
+
+
+def processor_time(pid):
+    """The processor time of the threads that a process has now."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat") as file:
+            total += int(file.read().split()[0])
+    return total / 1e9
+
+
+def resource_of(pid):
+    """The processor time that a process took so far, threads that ended included; in steps of 10 ms."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def fill(args, journal):
+    """A recording without checkpoints: how soon the background has them, and a seek meanwhile."""
+    os.remove(journal + "c")
+    start = time.monotonic()
+    replay = Replay(args, journal)
+    while "in the background" in replay.timed("info checkpoints")[1]:
+        time.sleep(0.2)
+    took = time.monotonic() - start
+    kept = replay.timed("info checkpoints")[1].splitlines()[1].strip()
+    print(f"filled in the background in {took:.1f} s: {kept}")
+    replay.quit()
 
 
 class Replay:
@@ -95,12 +134,13 @@ class Replay:
         return text.decode(errors="replace")
 
     def timed(self, line):
-        """The seconds until the next prompt, and what was printed."""
-        start = time.monotonic()
+        """The seconds until the next prompt (on the clock, processor time), and what was printed."""
+        start, processor = time.monotonic(), processor_time(self.child.pid)
         self.child.stdin.write(line.encode() + b"\n")
         self.child.stdin.flush()
         text = self.wait()
-        return time.monotonic() - start, text
+        took = time.monotonic() - start
+        return (took, max(0.0, processor_time(self.child.pid) - processor)), text
 
     def quit(self):
         self.child.stdin.write(b"quit\n")
@@ -109,19 +149,24 @@ class Replay:
         self.child.wait()
 
 
-def show(name, seconds):
-    ms = sorted(1000 * s for s in seconds)
-    print(f"{name:42} p50 {statistics.median(ms):8.1f}   p95 {ms[int(0.95 * (len(ms) - 1))]:8.1f}"
-          f"   most {ms[-1]:8.1f} ms", flush=True)
+def show(name, times):
+    columns = [sorted(1000 * s for s in column) for column in zip(*times)]
+
+    def at(part):
+        clock, *processor = [ms[int(part * (len(ms) - 1))] for ms in columns]
+        return f"{clock:8.1f}" + "".join(f" ({ms:.1f})" for ms in processor)
+
+    print(f"{name:42} p50 {at(0.5)}   p95 {at(0.95)}   most {at(1)} ms", flush=True)
 
 
 def straight(args, journal):
-    """The seconds that one replay without hashes beyond the journal's takes."""
+    """The seconds that one replay straight through takes, on the clock and of processor time."""
     start = time.monotonic()
-    subprocess.run([program(), "replay", journal, "--serial", "null", "--checkpoints", "none", "--accel", args.accel,
-                    "--until", str(args.icount - 1)],
-                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
-    return time.monotonic() - start
+    child = subprocess.Popen([program(), "replay", journal, "--serial", "null", "--checkpoints", "none",
+                              "--accel", args.accel, "--until", str(args.icount - 1)],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    processor = processor_time_of_ended(child)
+    return time.monotonic() - start, processor
 
 
 def travel(args, journal):
@@ -139,12 +184,14 @@ def travel(args, journal):
     show("the first reverse_step at a random place", first)
     replay.timed(f"replay_seek {last}")
     # Nothing writes the first page that the kernel is unpacked to once it runs: this goes back to the start.
-    seconds, text = replay.timed("last_write -p 0x1000000")
-    print(f"last_write over all of the run: {seconds:.1f} s: {text.splitlines()[-2].strip()}")
+    times = resource_of(replay.child.pid)
+    (seconds, _), text = replay.timed("last_write -p 0x1000000")
+    took = seconds, resource_of(replay.child.pid) - times
+    print(f"last_write over all of the run: {took[0]:.1f} ({took[1]:.1f}) s: {text.splitlines()[-2].strip()}")
     kept = replay.timed("info checkpoints")[1]
     print("\n".join(line.strip() for line in kept.splitlines() if "checkpoints," in line or "apart" in line))
     replay.quit()
-    return seconds
+    return took
 
 
 class Qemu:
@@ -216,8 +263,8 @@ def qemu(args, folder):
     seeks, back = [], []
     for _ in range(max(1, args.seeks // 5)):
         icount = rng.randrange(1_000_000, last - 1_000_000)
-        seeks.append(replayer.seek(icount))
-        back.append(replayer.seek(icount - 1))
+        seeks.append((replayer.seek(icount),))
+        back.append((replayer.seek(icount - 1),))
     show("QEMU: seek to a random place", seeks)
     show("QEMU: one step back", back)
     replayer.quit()
@@ -227,16 +274,23 @@ def main():
     args = arguments()
     with tempfile.TemporaryDirectory(prefix="dejavm-bench-") as folder:
         journal = os.path.join(folder, "run.dj")
-        without = record(args, journal, "none")
-        with_them = record(args, journal, "1G")
-        print(f"recording {args.icount} instructions: {without:.1f} s without checkpoints, {with_them:.1f} s with"
-              f" ({100 * (with_them / without - 1):+.1f} %)")
+        print(f"load when it begins: {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores", flush=True)
+        without, with_them = [], []
+        for _ in range(args.rounds):
+            without.append(record(args, journal, "none"))
+            with_them.append(record(args, journal, "1G"))
+        for k, what in enumerate(("on the clock", "of processor time")):
+            a, b = (statistics.median(run[k] for run in runs) for runs in (without, with_them))
+            print(f"recording {args.icount} instructions, {what}: {a:.1f} s without checkpoints, {b:.1f} s with"
+                  f" ({100 * (b / a - 1):+.1f} %)", flush=True)
         side = os.path.getsize(journal + "c")
         print(f"the side file has {side / 2**20:.1f} MiB, the journal {os.path.getsize(journal) / 2**20:.1f} MiB")
         once = straight(args, journal)
         back = travel(args, journal)
-        print(f"one replay straight through: {once:.1f} s, {args.icount / once / 1e6:.0f} MIPS; "
-              f"the search backward takes {back / once:.2f} of that on {os.cpu_count()} cores")
+        print(f"one replay straight through: {once[0]:.1f} ({once[1]:.1f}) s, {args.icount / once[1] / 1e6:.0f} MIPS; "
+              f"the search backward takes {back[0] / once[0]:.2f} of that ({back[1] / once[1]:.2f} of its processor "
+              f"time) on {os.cpu_count()} cores")
+        fill(args, journal)
         if args.qemu:
             qemu(args, folder)
 
