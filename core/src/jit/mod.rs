@@ -88,6 +88,8 @@ pub struct Entry {
     pub known: u64,
     /// By whoever does not: the translation of its page is compared first.
     pub checked: u64,
+    /// The RAM offset of the page that it goes on in, if it crosses the end of its page.
+    pub second: Option<u64>,
 }
 
 /// What is known of a RAM page with translated code.
@@ -265,10 +267,14 @@ impl Jit {
     /// from now on.
     pub fn link(&mut self, exit: ExitPoint, ram_offset: u64, entry: Entry) {
         let Some(link) = exit.link else { return };
-        if link.checked {
-            self.pages.entry((ram_offset >> PAGE_SHIFT) as u32).or_default().linked.push(link.exit);
+        // Who is in the first page knows nothing of the second.
+        let checked = link.checked || entry.second.is_some();
+        if checked {
+            for page in pages_of(ram_offset, entry) {
+                self.pages.entry(page).or_default().linked.push(link.exit);
+            }
         }
-        self.lead(link, if link.checked { entry.checked } else { entry.known });
+        self.lead(link, if checked { entry.checked } else { entry.known });
         self.tables.stats.links += 1;
     }
 
@@ -328,6 +334,13 @@ impl Jit {
     fn keep(&mut self, ram_offset: u64, linear: u64, entry: Entry) {
         debug_assert!((ram_offset ^ linear) & PAGE_OFFSET_MASK == 0);
         self.blocks.insert((ram_offset, linear), entry);
-        self.pages.entry((ram_offset >> PAGE_SHIFT) as u32).or_default().blocks.push((ram_offset, linear));
+        for page in pages_of(ram_offset, entry) {
+            self.pages.entry(page).or_default().blocks.push((ram_offset, linear));
+        }
     }
+}
+
+/// The RAM pages that a block depends on.
+fn pages_of(ram_offset: u64, entry: Entry) -> impl Iterator<Item = u32> {
+    std::iter::once(ram_offset).chain(entry.second).map(|offset| (offset >> PAGE_SHIFT) as u32)
 }

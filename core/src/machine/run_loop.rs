@@ -259,7 +259,7 @@ impl Runner<'_, '_> {
     /// Where in RAM the code at RIP is, by a page walk. `None`: there is none, or the fetch faults;
     /// the careful way will raise that.
     #[cold]
-    fn fetch_offset(&mut self, linear: u64) -> Option<u64> {
+    pub(super) fn fetch_offset(&mut self, linear: u64) -> Option<u64> {
         if self.cpu.code_size == CodeSize::Bits64 && !crate::cpu::access::canonical(linear) {
             return None;
         }

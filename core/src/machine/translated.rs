@@ -1,6 +1,6 @@
 //! Running translated code: in, out, and the interpreter in between.
 
-use super::run_loop::{Runner, TripleFault};
+use super::run_loop::{Runner, Target, TripleFault};
 use crate::codemem::{
     CONTINUE, EXIT_TO_TARGET, Frame, Guest, JUMP, LEAVE, LOAD_X87, X87_IN_IMAGE, X87_IN_STATE,
 };
@@ -8,6 +8,8 @@ use crate::cpu::flags::Flags;
 use crate::cpu::state::{BlockEnd, CodeSize, Shadow, seg};
 use crate::cpu::{Activity, system};
 use crate::jit::{Entry, ExitPoint, Jit, Tables, regs};
+use crate::mem::AccessKind;
+use crate::types::PAGE_OFFSET_MASK;
 
 /// What generated code runs against.
 struct World<'w, 'a, 'e> {
@@ -232,29 +234,50 @@ impl Runner<'_, '_> {
 
     /// The entries of the block of a target, translated now if it has run often enough.
     fn entry_of(&mut self, slot: usize, jit: &mut Jit) -> Option<Entry> {
-        let target = &mut self.targets.0[slot];
-        target.block?;
         if self.cpu.code_size != CodeSize::Bits64 {
             return None;
         }
-        let (linear, offset) = (target.linear, target.ram_offset);
-        let entry = match jit.find(offset, linear) {
+        let Target { linear, ram_offset, block, .. } = self.targets.0[slot];
+        let second = match block {
+            Some(_) => None,
+            None => Some(self.page_behind(linear)?),
+        };
+        let entry = match jit.find(ram_offset, linear).filter(|entry| entry.second == second) {
             Some(entry) => entry,
             None => {
+                let target = &mut self.targets.0[slot];
                 target.runs = target.runs.saturating_add(1);
                 if target.runs < jit.hot {
                     return None;
                 }
-                self.translate_block(jit, offset, linear)?
+                self.translate_block(jit, ram_offset, second, linear)?
             }
         };
         jit.tables.remember_jump(linear, entry);
         Some(entry)
     }
 
+    /// The RAM offset of the page behind that of `linear`, if an instruction goes on there.
+    fn page_behind(&mut self, linear: u64) -> Option<u64> {
+        let behind = (linear | PAGE_OFFSET_MASK).wrapping_add(1);
+        match self.cpu.tlb.find(self.cpu.mmu, behind, AccessKind::Execute) {
+            Some(offset) => Some(offset),
+            None => self.fetch_offset(behind),
+        }
+    }
+
     #[cold]
-    fn translate_block(&mut self, jit: &mut Jit, ram_offset: u64, linear: u64) -> Option<Entry> {
-        let entry = jit.translate(self.env.mem, self.code, ram_offset, linear);
+    fn translate_block(
+        &mut self,
+        jit: &mut Jit,
+        ram_offset: u64,
+        second: Option<u64>,
+        linear: u64,
+    ) -> Option<Entry> {
+        let entry = match second {
+            None => jit.translate(self.env.mem, self.code, ram_offset, linear),
+            Some(second) => jit.translate_crossing(self.env.mem, ram_offset, second, linear),
+        };
         self.cpu.sync_tlb(self.env.mem);
         entry
     }

@@ -112,11 +112,12 @@ pub struct Emitter<'a> {
 }
 
 impl<'a> Emitter<'a> {
-    /// A block at linear address and RAM offset `start`, whose code will lie at `origin`.
+    /// A block whose code will lie at `origin`. `places` are the linear address and RAM offset of its
+    /// first byte in each page that it lies in.
     pub fn new(
         origin: usize,
         thunks: &'a Thunks,
-        (start, ram_offset): (u64, u64),
+        places: &[(u64, u64)],
         first_site: u32,
         first_exit: u32,
         first: &Insn,
@@ -131,17 +132,17 @@ impl<'a> Emitter<'a> {
             sites: Vec::new(),
             exits: Vec::new(),
             counts: Vec::new(),
-            start,
+            start: places[0].0,
             entry: origin,
             insn: *first,
             number: 0,
-            rip: start,
+            rip: places[0].0,
             slow: None,
             vectors: false,
             x87: false,
             trust: Trust::ALL,
         };
-        e.check_place(ram_offset);
+        e.check_places(places);
         e.entry = e.asm.here();
         e.charge();
         e
@@ -152,15 +153,21 @@ impl<'a> Emitter<'a> {
         self.entry
     }
 
-    /// The checked entry: leaves unless code at the block's address is fetched from its RAM page.
-    fn check_place(&mut self, ram_offset: u64) {
+    /// The checked entry: leaves unless code at these linear addresses is fetched from these RAM
+    /// pages.
+    fn check_places(&mut self, places: &[(u64, u64)]) {
         let moved = self.asm.label();
-        let slot = (self.start >> PAGE_SHIFT) as usize % tlb_layout::ENTRIES;
-        let at = |field| Mem::at(host::RDX, (slot << tlb_layout::ENTRY_SHIFT) as i32 + field);
         self.asm.load(Width::Q, host::RDX, Rm::M(Mem::at(host::RSP, field::TLB)));
-        for (place, value) in
-            [(at(tlb_layout::EXEC_TAG), self.start), (at(tlb_layout::RAM_OFFSET), ram_offset)]
-        {
+        for &(linear, ram_offset) in places {
+            self.check_place(linear, ram_offset, moved);
+        }
+        self.cold.push(Cold::Moved { label: moved });
+    }
+
+    fn check_place(&mut self, linear: u64, ram_offset: u64, moved: Label) {
+        let slot = (linear >> PAGE_SHIFT) as usize % tlb_layout::ENTRIES;
+        let at = |field| Mem::at(host::RDX, (slot << tlb_layout::ENTRY_SHIFT) as i32 + field);
+        for (place, value) in [(at(tlb_layout::EXEC_TAG), linear), (at(tlb_layout::RAM_OFFSET), ram_offset)] {
             let page = value & !PAGE_OFFSET_MASK;
             if i32::try_from(page as i64).is_ok() {
                 self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::M(place), page);
@@ -170,7 +177,6 @@ impl<'a> Emitter<'a> {
             }
             self.asm.jcc(5, moved);
         }
-        self.cold.push(Cold::Moved { label: moved });
     }
 
     /// The entry: all instructions are paid for in advance.
