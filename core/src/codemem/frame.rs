@@ -25,6 +25,8 @@ pub struct Frame {
     /// The guest's general registers, in the order of `jit::regs`; those that have no host
     /// register live here.
     pub slots: [u64; 16],
+    /// What to add to a linear address for the host address, for each window of the block.
+    pub windows: [u64; 4],
     /// The arithmetic flags: AH as LAHF stores it, AL = OF.
     pub flags: u64,
     /// Not 0 while the guest's vector registers and MXCSR are in the host's.
@@ -93,6 +95,8 @@ pub mod field {
     pub const TEMP: i32 = offset_of!(Frame, temp) as i32;
     /// [`Frame::slots`].
     pub const SLOTS: i32 = offset_of!(Frame, slots) as i32;
+    /// [`Frame::windows`].
+    pub const WINDOWS: i32 = offset_of!(Frame, windows) as i32;
     /// [`Frame::flags`].
     pub const FLAGS: i32 = offset_of!(Frame, flags) as i32;
     /// [`Frame::vectors`].

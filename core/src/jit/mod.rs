@@ -14,6 +14,7 @@ mod return_ring;
 mod stats;
 mod thunks;
 mod translate;
+mod windows;
 mod x87_image;
 
 pub use host::{Family, Trust};
@@ -57,6 +58,8 @@ pub struct ExitPoint {
     pub rip: u64,
     /// The block at `rip` was not begun, for want of budget.
     pub starved: bool,
+    /// To a block without windows.
+    pub plain: bool,
     /// The jump that can be linked to the target.
     link: Option<Link>,
 }
@@ -64,7 +67,7 @@ pub struct ExitPoint {
 impl ExitPoint {
     /// One to an address that is not known to the translator.
     pub fn to(rip: u64) -> Self {
-        Self { rip, starved: false, link: None }
+        Self { rip, starved: false, plain: false, link: None }
     }
 }
 
@@ -125,7 +128,15 @@ pub enum JitUnavailable {
 }
 
 /// A block by where it lies in RAM and at which linear address it is run.
-type Key = (u64, u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Its RAM offset.
+    pub ram_offset: u64,
+    /// Its linear address.
+    pub linear: u64,
+    /// It has no windows: every access is checked by itself.
+    pub plain: bool,
+}
 
 /// The translator, with all that it has translated; shared by all vCPUs.
 pub struct Jit {
@@ -252,9 +263,9 @@ impl Jit {
         self.clear();
     }
 
-    /// The entry point of the block at `ram_offset` when it is run at `linear`.
-    pub fn find(&self, ram_offset: u64, linear: u64) -> Option<Entry> {
-        self.blocks.get(&(ram_offset, linear)).copied()
+    /// The entry points of a block.
+    pub fn find(&self, key: Key) -> Option<Entry> {
+        self.blocks.get(&key).copied()
     }
 
     /// An exit.
@@ -296,7 +307,7 @@ impl Jit {
         let Some(page) = self.pages.remove(&ram_page) else { return };
         for key in page.blocks {
             self.blocks.remove(&key);
-            self.tables.jumps.forget(key.1);
+            self.tables.jumps.forget(key.linear);
             self.tables.stats.dropped += 1;
         }
         for exit in page.linked {
@@ -321,7 +332,7 @@ impl Jit {
     /// Every block that is translated now, in the order of the code.
     pub fn translated(&self) -> Vec<TranslatedBlock> {
         let mut found: Vec<_> =
-            self.blocks.iter().map(|(key, entry)| (entry.checked as usize, key.1)).collect();
+            self.blocks.iter().map(|(key, entry)| (entry.checked as usize, key.linear)).collect();
         found.sort_unstable();
         let ends = found.iter().skip(1).map(|(host, _)| *host).chain([self.region.next()]);
         found
@@ -331,11 +342,11 @@ impl Jit {
             .collect()
     }
 
-    fn keep(&mut self, ram_offset: u64, linear: u64, entry: Entry) {
-        debug_assert!((ram_offset ^ linear) & PAGE_OFFSET_MASK == 0);
-        self.blocks.insert((ram_offset, linear), entry);
-        for page in pages_of(ram_offset, entry) {
-            self.pages.entry(page).or_default().blocks.push((ram_offset, linear));
+    fn keep(&mut self, key: Key, entry: Entry) {
+        debug_assert!((key.ram_offset ^ key.linear) & PAGE_OFFSET_MASK == 0);
+        self.blocks.insert(key, entry);
+        for page in pages_of(key.ram_offset, entry) {
+            self.pages.entry(page).or_default().blocks.push(key);
         }
     }
 }

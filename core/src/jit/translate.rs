@@ -5,7 +5,8 @@
 //! instruction that crosses the end of a page is a block of its own.
 
 use super::emit::Emitter;
-use super::{BLOCK_ROOM, Entry, ExitPoint, Jit, Link, Site};
+use super::{BLOCK_ROOM, Entry, ExitPoint, Jit, Key, Link, Site, windows};
+use crate::cpu::Insn;
 use crate::cpu::decode_cache::{BLOCK_LIMIT, DecodeCache, Found, decode_one, decoder, ends_block};
 use crate::cpu::state::CodeSize;
 use crate::cpu::step::MAX_INSN_BYTES;
@@ -17,69 +18,39 @@ use iced_x86::Instruction;
 const PARTS: usize = 8;
 
 impl Jit {
-    /// Translates the code at `ram_offset` as it runs at `linear`. `None` if its first
-    /// instruction crosses the end of the page.
-    pub fn translate(
-        &mut self,
-        mem: &mut Memory,
-        code: &mut DecodeCache,
-        ram_offset: u64,
-        linear: u64,
-    ) -> Option<Entry> {
+    /// Translates the block `key`. `None` if its first instruction crosses the end of the page.
+    pub fn translate(&mut self, mem: &mut Memory, code: &mut DecodeCache, key: Key) -> Option<Entry> {
         if self.region.room() < BLOCK_ROOM {
             self.clear();
         }
-        let mut part =
-            |mem: &mut Memory, offset: u64| match code.block_at(mem, offset as usize, CodeSize::Bits64) {
-                Found::Block(block) => Some(code.insns(block).to_vec()),
-                Found::Crosses => None,
-            };
-        let mut insns = part(mem, ram_offset)?;
+        let (insns, decoded) = read_block(mem, code, key)?;
+        let plan = if key.plain { Vec::new() } else { windows::plan(&decoded) };
         let origin = self.region.next();
         let (first_site, first_exit) = (self.tables.sites.len() as u32, self.exits.len() as u32);
         let thunks = self.thunks;
-        let mut e = Emitter::new(origin, &thunks, &[(linear, ram_offset)], first_site, first_exit, &insns[0]);
+        let places = [(key.linear, key.ram_offset)];
+        let mut e = Emitter::new(origin, &thunks, &places, first_site, first_exit, &insns[0], &plan);
         e.trust = self.trust;
-        let mut at = 0;
-        let mut i = Instruction::default();
-        for n in 0.. {
-            let offset = ram_offset + at;
-            let in_page = (PAGE_SIZE - (offset & PAGE_OFFSET_MASK)) as usize;
-            let bytes = mem.ram.slice(offset as usize, in_page).to_vec();
-            let mut decoder = decoder(&bytes, CodeSize::Bits64, linear.wrapping_add(at));
-            let mut goes_on = true;
-            for insn in &insns {
-                decoder.decode_out(&mut i);
-                let ends = ends_block(&i);
-                goes_on = e.instruction(&i, insn, linear.wrapping_add(at), ends);
-                at += u64::from(insn.len);
-            }
+        let mut rip = key.linear;
+        let mut goes_on = true;
+        for (i, insn) in decoded.iter().zip(&insns) {
+            goes_on = e.instruction(i, insn, rip, ends_block(i));
+            rip = rip.wrapping_add(u64::from(insn.len));
             if !goes_on {
                 break;
             }
-            let next_page = (ram_offset + at) & PAGE_OFFSET_MASK == 0;
-            let more = if next_page || n + 1 == PARTS { None } else { part(mem, ram_offset + at) };
-            match more {
-                Some(more) => insns = more,
-                None => {
-                    e.fall_through(linear.wrapping_add(at));
-                    break;
-                }
-            }
+        }
+        if goes_on {
+            e.fall_through(rip);
         }
         e.finish();
-        Some(self.publish(&e, (ram_offset, linear), None, at))
+        Some(self.publish(&e, key, None, rip.wrapping_sub(key.linear)))
     }
 
-    /// Translates the instruction at `ram_offset` that crosses the end of its page and goes on at
+    /// Translates the instruction at `key` that crosses the end of its page and goes on at
     /// `second`, the RAM offset of a page. `None` if there is no such instruction.
-    pub fn translate_crossing(
-        &mut self,
-        mem: &mut Memory,
-        ram_offset: u64,
-        second: u64,
-        linear: u64,
-    ) -> Option<Entry> {
+    pub fn translate_crossing(&mut self, mem: &mut Memory, key: Key, second: u64) -> Option<Entry> {
+        let Key { ram_offset, linear, .. } = key;
         if self.region.room() < BLOCK_ROOM {
             self.clear();
         }
@@ -96,23 +67,17 @@ impl Jit {
         let (first_site, first_exit) = (self.tables.sites.len() as u32, self.exits.len() as u32);
         let thunks = self.thunks;
         let places = [(linear, ram_offset), (linear.wrapping_add(in_page as u64), second)];
-        let mut e = Emitter::new(origin, &thunks, &places, first_site, first_exit, &insn);
+        let mut e = Emitter::new(origin, &thunks, &places, first_site, first_exit, &insn, &[]);
         e.trust = self.trust;
         let behind = linear.wrapping_add(u64::from(insn.len));
         if e.instruction(&i, &insn, linear, ends_block(&i)) {
             e.fall_through(behind);
         }
         e.finish();
-        Some(self.publish(&e, (ram_offset, linear), Some(second), u64::from(insn.len)))
+        Some(self.publish(&e, key, Some(second), u64::from(insn.len)))
     }
 
-    fn publish(
-        &mut self,
-        e: &Emitter<'_>,
-        (ram_offset, linear): (u64, u64),
-        second: Option<u64>,
-        guest_bytes: u64,
-    ) -> Entry {
+    fn publish(&mut self, e: &Emitter<'_>, key: Key, second: Option<u64>, guest_bytes: u64) -> Entry {
         let origin = self.region.append(&e.asm.bytes);
         let count = e.count();
         self.tables.sites.extend(e.sites.iter().map(|s| Site {
@@ -130,16 +95,43 @@ impl Jit {
                 stub: origin + l.stub,
                 checked: l.checked,
             });
-            self.exits.push(ExitPoint { rip: x.rip, starved: x.starved, link });
+            let plain = x.link.as_ref().is_some_and(|l| l.plain);
+            self.exits.push(ExitPoint { rip: x.rip, starved: x.starved, plain, link });
         }
         let entry = Entry { known: e.known_entry() as u64, checked: origin as u64, second };
-        self.keep(ram_offset, linear, entry);
+        self.keep(key, entry);
         self.tables.stats.blocks += 1;
         self.tables.stats.guest_instructions += u64::from(count);
         self.tables.stats.guest_bytes += guest_bytes;
         self.tables.stats.host_bytes += e.asm.bytes.len() as u64;
         entry
     }
+}
+
+/// The instructions of a block, in both forms: decoded blocks as long as branches that are not taken
+/// lie between them.
+fn read_block(mem: &mut Memory, code: &mut DecodeCache, key: Key) -> Option<(Vec<Insn>, Vec<Instruction>)> {
+    let mut insns = Vec::new();
+    let mut decoded = Vec::new();
+    let mut at = 0;
+    for _ in 0..PARTS {
+        let offset = key.ram_offset + at;
+        let Found::Block(block) = code.block_at(mem, offset as usize, CodeSize::Bits64) else { break };
+        let part = code.insns(block);
+        let in_page = (PAGE_SIZE - (offset & PAGE_OFFSET_MASK)) as usize;
+        let bytes = mem.ram.slice(offset as usize, in_page);
+        let mut decoder = decoder(bytes, CodeSize::Bits64, key.linear.wrapping_add(at));
+        for insn in part {
+            decoded.push(decoder.decode());
+            at += u64::from(insn.len);
+        }
+        insns.extend_from_slice(part);
+        let goes_on = decoded.last().is_some_and(|i| !ends_block(i) || i.is_jcc_short_or_near());
+        if !goes_on || (key.ram_offset + at) & PAGE_OFFSET_MASK == 0 {
+            break;
+        }
+    }
+    (!insns.is_empty()).then_some((insns, decoded))
 }
 
 const _: () = assert!(PARTS * BLOCK_LIMIT * 200 < BLOCK_ROOM);

@@ -7,7 +7,7 @@ use crate::codemem::{
 use crate::cpu::flags::Flags;
 use crate::cpu::state::{BlockEnd, CodeSize, Shadow, seg};
 use crate::cpu::{Activity, system};
-use crate::jit::{Entry, ExitPoint, Jit, Tables, regs};
+use crate::jit::{Entry, ExitPoint, Jit, Key, Tables, regs};
 use crate::mem::AccessKind;
 use crate::types::PAGE_OFFSET_MASK;
 
@@ -170,7 +170,7 @@ impl Runner<'_, '_> {
             Some(entry) => entry,
             None => {
                 let Some(slot) = self.find_target() else { return self.careful_step() };
-                let Some(entry) = self.entry_of(slot, jit) else { return self.run_block() };
+                let Some(entry) = self.entry_of(slot, false, jit) else { return self.run_block() };
                 entry.known
             }
         };
@@ -225,7 +225,7 @@ impl Runner<'_, '_> {
     fn go_on(&mut self, exit: ExitPoint, jit: &mut Jit) -> Option<Entry> {
         let slot = self.find_target()?;
         let flushes = jit.tables.stats.flushes;
-        let entry = self.entry_of(slot, jit)?;
+        let entry = self.entry_of(slot, exit.plain, jit)?;
         if jit.tables.stats.flushes == flushes {
             jit.link(exit, self.targets.0[slot].ram_offset, entry);
         }
@@ -233,7 +233,7 @@ impl Runner<'_, '_> {
     }
 
     /// The entries of the block of a target, translated now if it has run often enough.
-    fn entry_of(&mut self, slot: usize, jit: &mut Jit) -> Option<Entry> {
+    fn entry_of(&mut self, slot: usize, plain: bool, jit: &mut Jit) -> Option<Entry> {
         if self.cpu.code_size != CodeSize::Bits64 {
             return None;
         }
@@ -242,18 +242,21 @@ impl Runner<'_, '_> {
             Some(_) => None,
             None => Some(self.page_behind(linear)?),
         };
-        let entry = match jit.find(ram_offset, linear).filter(|entry| entry.second == second) {
+        let key = Key { ram_offset, linear, plain };
+        let entry = match jit.find(key).filter(|entry| entry.second == second) {
             Some(entry) => entry,
             None => {
                 let target = &mut self.targets.0[slot];
                 target.runs = target.runs.saturating_add(1);
-                if target.runs < jit.hot {
+                if target.runs < jit.hot && !plain {
                     return None;
                 }
-                self.translate_block(jit, ram_offset, second, linear)?
+                self.translate_block(jit, key, second)?
             }
         };
-        jit.tables.remember_jump(linear, entry);
+        if !plain {
+            jit.tables.remember_jump(linear, entry);
+        }
         Some(entry)
     }
 
@@ -267,16 +270,10 @@ impl Runner<'_, '_> {
     }
 
     #[cold]
-    fn translate_block(
-        &mut self,
-        jit: &mut Jit,
-        ram_offset: u64,
-        second: Option<u64>,
-        linear: u64,
-    ) -> Option<Entry> {
+    fn translate_block(&mut self, jit: &mut Jit, key: Key, second: Option<u64>) -> Option<Entry> {
         let entry = match second {
-            None => jit.translate(self.env.mem, self.code, ram_offset, linear),
-            Some(second) => jit.translate_crossing(self.env.mem, ram_offset, second, linear),
+            None => jit.translate(self.env.mem, self.code, key),
+            Some(second) => jit.translate_crossing(self.env.mem, key, second),
         };
         self.cpu.sync_tlb(self.env.mem);
         entry

@@ -62,7 +62,7 @@ fn binary(e: &mut Emitter<'_>, i: &Instruction, op: Binary) -> Emitted {
             finish(e, op, w, r0, to);
         }
         Shape::RegMem => {
-            let Some(m) = e.memory(w.bytes(), false) else { return Emitted::No };
+            let Some(m) = e.operand(w.bytes(), false) else { return Emitted::No };
             let to = e.target(w, r0, host::RDX);
             op.prepare(e);
             match op {
@@ -72,14 +72,14 @@ fn binary(e: &mut Emitter<'_>, i: &Instruction, op: Binary) -> Emitted {
             finish(e, op, w, r0, to);
         }
         Shape::MemReg => {
-            let Some(m) = e.memory(w.bytes(), op.writes()) else { return Emitted::No };
+            let Some(m) = e.operand(w.bytes(), op.writes()) else { return Emitted::No };
             let from = e.read_sized(w, r1, host::RDX);
             op.prepare(e);
             op.with(e, w, Rm::M(m), from);
             e.flags_written();
         }
         Shape::MemImm => {
-            let Some(m) = e.memory(w.bytes(), op.writes()) else { return Emitted::No };
+            let Some(m) = e.operand(w.bytes(), op.writes()) else { return Emitted::No };
             op.prepare(e);
             op.with_imm(e, w, Rm::M(m), imm);
             e.flags_written();
@@ -105,7 +105,7 @@ fn unary(e: &mut Emitter<'_>, i: &Instruction, opcode: u8, ext: u8) -> Emitted {
             let h = e.target(w, r, host::RCX);
             (Rm::R(h), Some(h))
         }
-        Some(Shape::Mem) => match e.memory(w.bytes(), true) {
+        Some(Shape::Mem) => match e.operand(w.bytes(), true) {
             Some(m) => (Rm::M(m), None),
             None => return Emitted::No,
         },

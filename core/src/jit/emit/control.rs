@@ -8,19 +8,13 @@ use crate::codemem::field;
 use crate::cpu::access::canonical;
 use crate::cpu::exec::form::condition;
 use crate::cpu::insn::NO_REG;
-use crate::cpu::state::RSP;
 use crate::jit::asm::{Mem, Rm, Width, host};
-use crate::jit::regs::pinned;
 use iced_x86::{Code, Instruction};
 
 /// The linear address that a relative branch goes to, if it is a 64-bit one to a good address.
 fn target(e: &Emitter<'_>, i: &Instruction) -> Option<u64> {
     let to = e.next_rip().wrapping_add(e.insn.imm);
     (i.op0_kind() == iced_x86::OpKind::NearBranch64 && canonical(to)).then_some(to)
-}
-
-fn stack_pointer() -> u8 {
-    pinned(RSP as u8).expect("RSP has a host register")
 }
 
 fn jcc(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
@@ -38,7 +32,7 @@ fn jmp(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
 /// Pushes the address of the next instruction, and expects a return to it.
 fn push_return_address(e: &mut Emitter<'_>) {
     let back = e.next_rip();
-    let m = e.translate_at(stack_pointer(), -8, 8, true);
+    let m = e.stack_operand(-8, true);
     if i32::try_from(back as i64).is_ok() {
         e.asm.store_imm(Width::Q, Rm::M(m), back);
     } else {
@@ -93,7 +87,7 @@ fn call_indirect(e: &mut Emitter<'_>) -> Emitted {
 
 fn ret(e: &mut Emitter<'_>) -> Emitted {
     let released = 8 + e.insn.imm as i32;
-    let m = e.translate_at(stack_pointer(), 0, 8, false);
+    let m = e.stack_operand(0, false);
     e.asm.load(Width::Q, host::RCX, Rm::M(m));
     e.go_back(released);
     Emitted::End

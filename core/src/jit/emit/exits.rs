@@ -26,6 +26,8 @@ pub struct LinkDraft {
     pub stub: usize,
     /// The target's entry must check where it is.
     pub checked: bool,
+    /// The target is to have no windows.
+    pub plain: bool,
 }
 
 /// Where a block goes on behind an interpreted instruction, and what it expects there.
@@ -36,10 +38,21 @@ pub(super) struct Resume {
     pub(super) x87: bool,
 }
 
+/// What follows an interpreted instruction.
+pub(super) enum Behind {
+    /// Nothing: it ends its block.
+    Nothing,
+    /// The code behind it.
+    Resume(Resume),
+    /// Another block at this linear address, instruction number so much having been run: what was
+    /// checked may no longer be so.
+    Elsewhere(u32, u64),
+}
+
 /// Code that is rarely run, put behind the rest.
 pub(super) enum Cold {
     /// The instruction of a site is interpreted.
-    Slow { label: Label, site: u32, resume: Option<Resume> },
+    Slow { label: Label, site: u32, behind: Behind },
     /// The vector registers are to be loaded, before instruction `number` at `rip`.
     Vectors { label: Label, resume: Label, number: u32, rip: u64 },
     /// The x87 state likewise; the vector registers are to be loaded again if they were.
@@ -50,6 +63,8 @@ pub(super) enum Cold {
     Exit { label: Label, exit: u32 },
     /// The block is not at its address now.
     Moved { label: Label },
+    /// A window of instruction `number` at `rip` is not within a page.
+    Narrow { label: Label, number: u32, rip: u64 },
     /// The code that a call expects to be returned to, at linear address `rip`.
     Return { label: Label, rip: u64 },
     /// A return that was not expected, to linear address RCX; RSP moves by `released` bytes.
@@ -59,12 +74,17 @@ pub(super) enum Cold {
 impl Emitter<'_> {
     pub(super) fn emit_cold(&mut self, cold: Cold) {
         match cold {
-            Cold::Slow { label, site, resume } => {
+            Cold::Slow { label, site, behind } => {
                 self.asm.bind(label);
                 self.asm.mov_imm(host::RCX, u64::from(site));
-                match resume {
-                    None => self.asm.jmp_to(self.thunks.slow_end),
-                    Some(resume) => {
+                match behind {
+                    Behind::Nothing => self.asm.jmp_to(self.thunks.slow_end),
+                    Behind::Elsewhere(number, rip) => {
+                        self.asm.call_to(self.thunks.slow);
+                        self.counted(Alu::Add, Rm::M(Mem::at(host::RSP, field::BUDGET)), number + 1);
+                        self.jump_linked(rip, !same_page(rip, self.start));
+                    }
+                    Behind::Resume(resume) => {
                         self.asm.call_to(self.thunks.slow);
                         // What allowed it before does so still.
                         if resume.x87 {
@@ -123,6 +143,13 @@ impl Emitter<'_> {
                 let exit = self.new_exit(self.start, None);
                 self.leave_by(exit);
             }
+            Cold::Narrow { label, number, rip } => {
+                self.asm.bind(label);
+                self.counted(Alu::Add, Rm::M(Mem::at(host::RSP, field::BUDGET)), number);
+                self.jump_linked(rip, false);
+                let exit = self.exits.last_mut().expect("just made");
+                exit.link.as_mut().expect("a linked one").plain = true;
+            }
             Cold::Return { label, rip } => {
                 self.asm.bind(label);
                 self.jump_linked(rip, true);
@@ -168,12 +195,13 @@ impl Emitter<'_> {
         let label = self.asm.label();
         self.asm.jmp(label);
         let at = self.asm.bytes.len() - 4;
-        let exit = self.new_exit(rip, Some(LinkDraft { at, stub: 0, checked }));
+        let exit = self.new_exit(rip, Some(LinkDraft { at, stub: 0, checked, plain: false }));
         self.cold.push(Cold::Exit { label, exit });
     }
 
-    /// Remembers that a return to `rip` is expected, for [`Self::go_back`]. Flags are in AX.
+    /// Remembers that a return to `rip` is expected, for [`Self::go_back`].
     pub(super) fn expect_return(&mut self, rip: u64) {
+        self.spoil_flags();
         let label = self.asm.label();
         self.cold.push(Cold::Return { label, rip });
         let position = Rm::M(Mem::at(host::RSP, field::RING));
@@ -186,8 +214,9 @@ impl Emitter<'_> {
         self.asm.store(Width::Q, Rm::M(Mem::at(host::RDX, return_ring::CODE)), host::RCX);
     }
 
-    /// Returns to linear address RCX, whereupon RSP moves by `released` bytes. Flags are in AX.
+    /// Returns to linear address RCX, whereupon RSP moves by `released` bytes.
     pub(super) fn go_back(&mut self, released: i32) {
+        self.spoil_flags();
         let slow = self.slow_label();
         let label = self.asm.label();
         self.cold.push(Cold::Astray { label, slow, released });

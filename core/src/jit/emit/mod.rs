@@ -14,7 +14,9 @@
 //! - memory: [`Emitter::memory`] checks the operand, and gives a host operand (`[RCX]`) for it.
 //!   It may leave to the interpreter instead, so *nothing of the guest's may have been changed
 //!   before*; all memory comes first, then registers and flags. It uses RCX and RDX, and the
-//!   guest's flags are no longer in the host's afterwards.
+//!   guest's flags are no longer in the host's afterwards. [`Emitter::operand`] is the same, often
+//!   cheaper, for whoever can use any operand with RCX in it: it may have an index, and the flags
+//!   may be as they were.
 //! - vector registers: [`Emitter::need_vectors`] first of all; then guest XMMn is host XMMn, and
 //!   MXCSR is the guest's.
 //! - the x87 unit likewise: [`Emitter::need_x87`].
@@ -40,6 +42,7 @@ mod shift;
 mod sse;
 mod stack;
 mod units;
+mod window;
 mod x87;
 
 pub use flags::{Host, needs_of};
@@ -48,11 +51,12 @@ pub use memory::Effective;
 use super::asm::{Alu, Asm, Label, Mem, Rm, Width, host};
 use super::host::{Family, Trust};
 use super::thunks::Thunks;
+use super::windows::Access;
 use crate::codemem::field;
 use crate::cpu::Insn;
 use crate::mem::tlb_layout;
 use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT};
-use exits::{Cold, ExitDraft, Resume};
+use exits::{Behind, Cold, ExitDraft, Resume};
 use flags::FlagState;
 use iced_x86::Instruction;
 
@@ -103,6 +107,10 @@ pub struct Emitter<'a> {
     number: u32,
     rip: u64,
     slow: Option<Label>,
+    /// The windows of each instruction.
+    plan: &'a [Access],
+    /// The windows that were checked: bit n for number n.
+    open: u8,
     /// The guest's vector registers are in the host's.
     vectors: bool,
     /// Its x87 state is in the host's.
@@ -121,6 +129,7 @@ impl<'a> Emitter<'a> {
         first_site: u32,
         first_exit: u32,
         first: &Insn,
+        plan: &'a [Access],
     ) -> Self {
         let mut e = Self {
             asm: Asm::new(origin),
@@ -138,6 +147,8 @@ impl<'a> Emitter<'a> {
             number: 0,
             rip: places[0].0,
             slow: None,
+            plan,
+            open: 0,
             vectors: false,
             x87: false,
             trust: Trust::ALL,
@@ -210,12 +221,17 @@ impl<'a> Emitter<'a> {
         };
         if let Some(label) = self.slow.take() {
             let site = self.site(emitted == Emitted::End);
-            let resume = (emitted == Emitted::Done).then(|| {
-                let label = self.asm.label();
-                self.asm.bind(label);
-                Resume { label, flags: self.flags, vectors: self.vectors, x87: self.x87 }
-            });
-            self.cold.push(Cold::Slow { label, site, resume });
+            let behind = match emitted {
+                Emitted::Done if self.open != 0 => Behind::Elsewhere(self.number, self.next_rip()),
+                Emitted::Done => {
+                    let label = self.asm.label();
+                    self.asm.bind(label);
+                    let (flags, vectors, x87) = (self.flags, self.vectors, self.x87);
+                    Behind::Resume(Resume { label, flags, vectors, x87 })
+                }
+                _ => Behind::Nothing,
+            };
+            self.cold.push(Cold::Slow { label, site, behind });
         }
         self.number += 1;
         goes_on
@@ -236,6 +252,7 @@ impl<'a> Emitter<'a> {
     /// Leaves the instruction to its handler.
     fn interpret(&mut self, ends: bool) -> bool {
         self.spoil_flags();
+        self.open = 0;
         let site = self.site(ends);
         self.sites.last_mut().expect("just made").always = true;
         self.asm.mov_imm(host::RCX, u64::from(site));

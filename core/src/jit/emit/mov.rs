@@ -36,16 +36,16 @@ fn mov(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
             }
         },
         Shape::RegMem => {
-            let Some(m) = e.memory(w.bytes(), false) else { return Emitted::No };
+            let Some(m) = e.operand(w.bytes(), false) else { return Emitted::No };
             load(e, w, r0, Rm::M(m));
         }
         Shape::MemReg => {
-            let Some(m) = e.memory(w.bytes(), true) else { return Emitted::No };
+            let Some(m) = e.operand(w.bytes(), true) else { return Emitted::No };
             let from = e.read_sized(w, r1, host::RDX);
             e.asm.store(w, Rm::M(m), from);
         }
         Shape::MemImm if fits(w, imm) => {
-            let Some(m) = e.memory(w.bytes(), true) else { return Emitted::No };
+            let Some(m) = e.operand(w.bytes(), true) else { return Emitted::No };
             e.asm.store_imm(w, Rm::M(m), imm);
         }
         _ => return Emitted::No,
@@ -73,7 +73,7 @@ fn extend(e: &mut Emitter<'_>, i: &Instruction, signed: bool) -> Emitted {
     let [r0, r1, ..] = e.insn.r;
     let from = match shape {
         Shape::RegReg => Rm::R(e.read_sized(narrow, r1, host::RDX)),
-        Shape::RegMem => match e.memory(narrow.bytes(), false) {
+        Shape::RegMem => match e.operand(narrow.bytes(), false) {
             Some(m) => Rm::M(m),
             None => return Emitted::No,
         },
@@ -166,7 +166,7 @@ fn cmov(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
             (from, e.target(w, r0, host::RCX))
         }
         Shape::RegMem => {
-            let Some(m) = e.memory(w.bytes(), false) else { return Emitted::No };
+            let Some(m) = e.operand(w.bytes(), false) else { return Emitted::No };
             (Rm::M(m), e.target(w, r0, host::RDX))
         }
         _ => return Emitted::No,
@@ -191,7 +191,7 @@ fn setcc(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
             e.commit(Width::B, r, to);
         }
         Some(Shape::Mem) => {
-            let Some(m) = e.memory(1, true) else { return Emitted::No };
+            let Some(m) = e.operand(1, true) else { return Emitted::No };
             set(e, Rm::M(m));
         }
         _ => return Emitted::No,

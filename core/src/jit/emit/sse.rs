@@ -86,6 +86,7 @@ fn writes_flags(m: Mnemonic) -> bool {
 
 /// Leaves to the interpreter unless `m` is a multiple of 16.
 pub(super) fn check_aligned(e: &mut Emitter<'_>, m: Mem) {
+    e.spoil_flags();
     let slow = e.slow_label();
     let low = if m.disp & 15 == 0 && m.index == crate::jit::asm::NONE {
         m.base
@@ -173,7 +174,7 @@ pub fn emit(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
 
 fn memory(e: &mut Emitter<'_>, code: Code, write: bool) -> Mem {
     let bytes = code.op_code().memory_size().size();
-    let m = e.memory(bytes, write).expect("asked before");
+    let m = e.operand(bytes, write).expect("asked before");
     if wants_alignment(code) {
         check_aligned(e, m);
     }

@@ -21,7 +21,7 @@ fn push(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
     let imm = e.insn.imm;
     match shape(i) {
         Some(Shape::Reg) if i.op0_register().is_gpr() => {
-            let m = e.translate_at(sp, -8, 8, true);
+            let m = e.stack_operand(-8, true);
             let from = e.read(r, host::RDX);
             e.asm.store(Width::Q, Rm::M(m), from);
         }
@@ -30,12 +30,12 @@ fn push(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
             let temp = Rm::M(Mem::at(host::RSP, field::TEMP));
             e.asm.load(Width::Q, host::RDX, Rm::M(m));
             e.asm.store(Width::Q, temp, host::RDX);
-            let m = e.translate_at(sp, -8, 8, true);
+            let m = e.stack_operand(-8, true);
             e.asm.load(Width::Q, host::RDX, temp);
             e.asm.store(Width::Q, Rm::M(m), host::RDX);
         }
         None if i.op0_kind() != OpKind::Register && i32::try_from(imm as i64).is_ok() => {
-            let m = e.translate_at(sp, -8, 8, true);
+            let m = e.stack_operand(-8, true);
             e.asm.store_imm(Width::Q, Rm::M(m), imm);
         }
         _ => return Emitted::No,
@@ -51,7 +51,7 @@ fn pop(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
     }
     let sp = host_of(RSP);
     let r = e.insn.r[0];
-    let m = e.translate_at(sp, 0, 8, false);
+    let m = e.stack_operand(0, false);
     e.asm.load(Width::Q, host::RDX, Rm::M(m));
     e.asm.lea(Width::Q, sp, Mem::at(sp, 8));
     e.write(Width::Q, r, host::RDX);
