@@ -5,9 +5,9 @@
 //! run, and compared with its handler, once per process. A family that differs is interpreted
 //! here. What the translator computes itself (MUL, DIV) needs no question.
 
-use super::Jit;
 use super::regs;
 use super::x87_image::X87Image;
+use super::{Jit, Key};
 use crate::codemem::{CONTINUE, Frame, Guest, LEAVE, LOAD_X87, X87_IN_IMAGE};
 use crate::cpu::decode_cache::{DecodeCache, Found};
 use crate::cpu::env::{Clock, Env};
@@ -235,7 +235,10 @@ pub(super) fn ask(jit: &mut Jit, tweak: impl Fn(Family, &mut Outcome)) -> Trust 
             return Trust::NONE;
         };
         let insn = *code.insn(block.start as usize);
-        let Some(entry) = jit.translate(&mut mem, &mut code, at, at) else { return Trust::NONE };
+        let Some(entry) = jit.translate(&mut mem, &mut code, Key { ram_offset: at, linear: at, plain: true })
+        else {
+            return Trust::NONE;
+        };
         for _ in 0..CASES {
             let mut start = Vcpu::new(0);
             randomize(&mut start, &mut random);
