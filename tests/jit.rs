@@ -10,6 +10,7 @@ use dejavm_core::machine::{Accel, Machine, RunLimit, StopReason};
 use dejavm_tests::fuzz::{self, guest::Guest};
 use dejavm_tests::generate::{encode::encode, state};
 use dejavm_tests::isa::{Row, Subject, families, glob};
+use dejavm_tests::layout::{WINDOW, WINDOW_BYTES};
 use dejavm_tests::lockstep::{Lockstep, compare};
 use dejavm_tests::rng::Rng;
 use std::cell::RefCell;
@@ -103,6 +104,71 @@ fn random_blocks_do_the_same() {
         }
         code.truncate(BLOCK_BYTES);
         check(&mut lockstep.borrow_mut(), &code, &mut rng);
+    });
+}
+
+/// Registers that accesses go through, and others.
+const BASES: [u8; 7] = [3, 4, 5, 7, 10, 12, 15];
+const OTHERS: [u8; 8] = [0, 1, 2, 6, 8, 9, 11, 13];
+
+/// `opcode` with register `r` and `[base + disp]`, of 64 bits if `wide`.
+fn through(wide: bool, opcode: &[u8], r: u8, base: u8, disp: i8) -> Vec<u8> {
+    let rex = 0x40 | u8::from(wide) << 3 | (r >> 3) << 2 | base >> 3;
+    let mut code = vec![rex];
+    code.extend(opcode);
+    code.push(0x40 | (r & 7) << 3 | base & 7);
+    if base & 7 == 4 {
+        code.push(0x24);
+    }
+    code.push(disp as u8);
+    code
+}
+
+/// An instruction that goes through a base, or changes one.
+fn near(rng: &mut Rng) -> Vec<u8> {
+    let base = BASES[rng.below(7) as usize];
+    let other = BASES[rng.below(7) as usize];
+    let r = if rng.one_in(12) { other } else { OTHERS[rng.below(8) as usize] };
+    let disp = rng.u64() as i8 >> rng.below(4);
+    let wide = rng.one_in(2);
+    match rng.below(16) {
+        0..=2 => through(wide, &[0x8B], r, base, disp),
+        3 | 4 => through(wide, &[0x89], r, base, disp),
+        5 => through(wide, &[0x01], r, base, disp),
+        6 => through(wide, &[0x3B], r, base, disp),
+        7 => through(false, &[0x0F, 0x10], r, base, disp),
+        8 => through(false, &[0x0F, 0x29], r, base, disp & !15),
+        9 => vec![0x40 | r >> 3, 0x50 | r & 7],
+        10 => vec![0x40 | r >> 3, 0x58 | r & 7],
+        11 => through(true, &[0x8D], other, base, disp),
+        12 => vec![0x48 | base >> 3, 0x83, [0xC0, 0xE8][rng.below(2) as usize] | base & 7, disp as u8],
+        13 => vec![0x48 | (other >> 3) << 2 | base >> 3, 0x89, 0xC0 | (other & 7) << 3 | base & 7],
+        14 => vec![0x70 | rng.below(16) as u8, 0],
+        _ => through(false, &[0x0F, 0xB6], r, base, disp),
+    }
+}
+
+#[test]
+fn accesses_near_each_other_do_the_same() {
+    if no_translator() {
+        return;
+    }
+    let lockstep = RefCell::new(Lockstep::new());
+    fuzz::run(BLOCKS, |seed| {
+        let mut rng = Rng::new(seed);
+        let code: Vec<u8> = (0..2 + rng.below(24)).flat_map(|_| near(&mut rng)).collect();
+        let mut case = state::input(rng.u64(), &code);
+        for base in BASES {
+            // Often near the end of a page, or of what is mapped.
+            let edge = WINDOW + 4096 * rng.below(3);
+            case.registers.gpr[usize::from(base)] = match rng.below(3) {
+                0 => edge.wrapping_add(rng.below(128)).wrapping_sub(64),
+                _ => WINDOW + rng.below(WINDOW_BYTES as u64),
+            };
+        }
+        if let Some(difference) = lockstep.borrow_mut().run(&case, &mut rng) {
+            panic!("{code:02x?}\n{difference}");
+        }
     });
 }
 

@@ -2,7 +2,7 @@
 //! stop, all that a guest or a recording can see must be equal.
 
 use crate::image::Input;
-use crate::layout::{CODE, CODE_OFFSET, CODE_PAGE, INT3, WINDOW, WINDOW_BYTES};
+use crate::layout::{CODE_OFFSET, CODE_PAGE, INT3, WINDOW, WINDOW_BYTES};
 use crate::rng::Rng;
 use dejavm_core::boundary::{Images, MachineConfig};
 use dejavm_core::cpu::flags::Flags;
@@ -80,10 +80,15 @@ impl Lockstep {
     /// Runs a case on both, with a stop somewhere on the way; what differs.
     pub fn run(&mut self, case: &Input, rng: &mut Rng) -> Option<String> {
         let prologue = prologue();
-        let start = CODE - prologue.len() as u64;
-        let mut page = vec![INT3; 4096];
-        page[CODE_OFFSET - prologue.len()..CODE_OFFSET].copy_from_slice(&prologue);
-        page[CODE_OFFSET..CODE_OFFSET + case.code.len()].copy_from_slice(&case.code);
+        // Now and then the code crosses into the second page.
+        let at = match rng.below(3) {
+            0 => 4096 - rng.below(1 + case.code.len() as u64) as usize,
+            _ => CODE_OFFSET,
+        };
+        let start = CODE_PAGE + (at - prologue.len()) as u64;
+        let mut page = vec![INT3; 2 * 4096];
+        page[at - prologue.len()..at].copy_from_slice(&prologue);
+        page[at..at + case.code.len()].copy_from_slice(&case.code);
         for machine in &mut self.machines {
             machine.load_memory(Gpa(CODE_FRAME), &page);
             machine.load_memory(Gpa(WINDOW_FRAME), &case.window[..]);
@@ -179,6 +184,7 @@ fn set_up(machine: &mut Machine) {
         put(LOW_TABLE + 8 * page, page << 12 | KERNEL_WRITE);
     }
     put(CODE_TABLE + 8 * (CODE_PAGE >> 12 & 511), CODE_FRAME | USER_READ);
+    put(CODE_TABLE + 8 * ((CODE_PAGE >> 12) + 1 & 511), (CODE_FRAME + 4096) | USER_READ);
     for k in 0..WINDOW_BYTES as u64 / 4096 {
         put(WINDOW_TABLE + 8 * ((WINDOW >> 12) + k & 511), (WINDOW_FRAME + 4096 * k) | USER_WRITE);
     }

@@ -14,10 +14,9 @@ pub enum IdlePolicy {
 }
 
 /// What executes instructions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AccelName {
     /// The interpreter: the reference, on any host.
-    #[default]
     Interp,
     /// The translator to the host's own instructions, on x86-64 hosts.
     Jit,
@@ -28,8 +27,9 @@ pub enum AccelName {
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct AccelArgs {
     /// What executes instructions. Any choice gives the same run; a recording does not remember it.
-    #[arg(long, value_name = "ENGINE", value_enum, default_value_t = AccelName::Interp, env = "DEJAVM_ACCEL", hide_env_values = true)]
-    pub accel: AccelName,
+    /// By default the translator where the host has one, else the interpreter.
+    #[arg(long, value_name = "ENGINE", value_enum, env = "DEJAVM_ACCEL", hide_env_values = true)]
+    pub accel: Option<AccelName>,
 }
 
 /// The machine.

@@ -57,19 +57,19 @@ pub fn spacing(accel: Accel) -> Spacing {
     }
 }
 
-/// The engine that was asked for, or the interpreter, with a word about it, where the host has
-/// no other.
+/// The engine that was asked for, or else the translator. Where the host has none, the interpreter;
+/// with a word about it to whoever asked for the other.
 pub fn accel(args: AccelArgs) -> Accel {
-    match args.accel {
-        AccelName::Interp => Accel::Interp,
-        AccelName::Jit => match Accel::Jit.available() {
-            Ok(()) => Accel::Jit,
-            Err(e) => {
-                eprintln!("dejavm: no --accel jit here: {e}; the interpreter serves");
-                Accel::Interp
-            }
-        },
+    let unavailable = match args.accel {
+        Some(AccelName::Interp) => return Accel::Interp,
+        Some(AccelName::Jit) | None => Accel::Jit.available().err(),
+    };
+    match (unavailable, args.accel) {
+        (None, _) => return Accel::Jit,
+        (Some(e), Some(_)) => eprintln!("dejavm: no --accel jit here: {e}; the interpreter serves"),
+        (Some(e), None) => tracing::info!("the interpreter serves: {e}"),
     }
+    Accel::Interp
 }
 
 /// What happens while the guest waits: the host waits too if someone may type.
