@@ -186,7 +186,10 @@ fn refusal(error: &DataFusionError) -> Failure {
                 let names: Vec<&str> = Table::ALL.iter().map(|table| table.name()).collect();
                 return failure.advice(format!("there are {}", names.join(", ")));
             }
-            if ["DDL not supported", "DML not supported", "Statement not supported"].iter().any(|s| said.contains(s)) {
+            if ["DDL not supported", "DML not supported", "Statement not supported"]
+                .iter()
+                .any(|s| said.contains(s))
+            {
                 return failure
                     .advice("ask with SELECT, SHOW, DESCRIBE or EXPLAIN: a recording is only read");
             }
