@@ -117,6 +117,41 @@ fn what_fails_leaves_nothing() {
     assert!(nowhere.stderr.contains("Could not create '/nonexistent/core'"), "{}", nowhere.stderr);
 }
 
+/// A disk that is full: a small tmpfs, mounted where nobody else sees it.
+#[test]
+fn a_full_disk_leaves_nothing() {
+    let mounts = "mount -t tmpfs -o size=1m none \"$0\" && exec \"$@\"";
+    let scratch = Scratch::new("dump-full");
+    let disk = scratch.file("disk");
+    std::fs::create_dir(&disk).expect("a folder");
+    let on_disk = |command: &[&str]| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "sh", "-c", mounts]).arg(&disk).args(command);
+        unshare
+    };
+    if !on_disk(&["true"]).output().is_ok_and(|output| output.status.success()) {
+        eprintln!("left out: no tmpfs can be mounted here (that takes root, and unshare of util-linux)");
+        return;
+    }
+    let journal = scratch.file("run.dj");
+    record_early(&journal);
+    let core = disk.join("core");
+    let (journal, core) = (journal.to_str().expect("a path"), core.to_str().expect("a path"));
+    let script = "for detach in '' '-d '; do for f in '' '-z ' '-z -R '; do \
+                  echo dump-guest-memory $detach$f$1; done; done; echo 'info dump'; echo quit";
+    let session = format!(
+        "( {script} ) | \"$2\" replay \"$3\" --seek 1000 --monitor stdio; ls -A \"$4\" | sed 's/^/left: /'"
+    );
+    let program = program();
+    let arguments = ["sh", "-c", &session, "sh", core, program.to_str().expect("a path"), journal];
+    let output = on_disk(&[&arguments[..], &[disk.to_str().expect("a path")]].concat()).output().expect("sh");
+    let said = String::from_utf8_lossy(&output.stdout);
+    // Three at once, and at least the first of those that go on beside the monitor.
+    let failures = said.matches("No space left on device").count();
+    assert!(failures >= 3, "{said}");
+    assert!(!said.contains("left: "), "{said}");
+}
+
 /// An archive as the kernel unpacks it behind the first one, with one file in /lib.
 fn cpio(name: &str, content: &[u8]) -> Vec<u8> {
     let mut archive = Vec::new();
@@ -176,6 +211,12 @@ fn dumps_of_a_shell() -> Dumps {
     }
     script.push(("(dejavm) ".to_owned(), "info registers -a\n".to_owned()));
     script.push(("CPU#1".to_owned(), String::new()));
+    // Then it crashes, which is for another test.
+    script.push(("(dejavm) ".to_owned(), "cont\n".to_owned()));
+    script.push(("(dejavm) ".to_owned(), "\x01c".to_owned()));
+    script.push(("\r\n".to_owned(), "echo c > /proc/sysrq-trigger\n".to_owned()));
+    script.push(("end Kernel panic".to_owned(), "\x01c".to_owned()));
+    script.push(("(dejavm) ".to_owned(), "savevm panic\n".to_owned()));
     script.push(("(dejavm) ".to_owned(), "quit\n".to_owned()));
     let script: Vec<_> = script.iter().map(|(wait, typed)| (&**wait, &**typed)).collect();
     let mut command = Command::new(program());
@@ -211,6 +252,34 @@ fn readers_open_dumps() {
         drgn_reads_all_pages(&dumps, &python);
     } else {
         left_out("drgn (of PyPI; DEJAVM_PYTHON is a Python that has it)");
+    }
+    a_session_about_the_crash(&dumps);
+}
+
+/// The recording of the crash is gone through in the monitor: to the panic, a step back, and a dump from there.
+/// `tests/panic_session.sh` does the same with the kernel's symbols, and has crash show the call chain.
+fn a_session_about_the_crash(dumps: &Dumps) {
+    let (journal, core) = (dumps.path("run.dj"), dumps.path("panic-core"));
+    let mut replay = on("replay", Path::new(&journal));
+    replay.args(["-S", "--monitor", "stdio", "--serial", "null"]);
+    let dump = format!("dump-guest-memory {core}\n");
+    let lines = ["loadvm panic\n", "x/10i $pc\n", "reverse_step\n", "info registers -a\n", &dump, "quit\n"];
+    let script: Vec<_> = lines.iter().map(|line| ("(dejavm) ", *line)).collect();
+    let said = converse(&mut replay, &script).success().console();
+    let (_, code) = said.split_once("x/10i $pc\n").expect("the command's echo");
+    let code: Vec<_> = code.lines().take(10).collect();
+    assert!(code.iter().all(|line| line.starts_with("0xffffffff")), "{code:?}");
+    let (_, registers) = said.split_once("CPU#0").expect("the first vCPU");
+    let rip = u64::from_str_radix(after(registers, "RIP="), 16).expect("a number");
+    if there("gdb") {
+        let said = text("gdb", &["-nx", "-batch", "-ex", &format!("core-file {core}"), "-ex", "p/x $rip"]);
+        assert!(said.contains(&format!("$1 = {rip:#x}\n")), "{rip:#x}: {said}");
+    }
+    if there("makedumpfile") {
+        let log = dumps.path("panic-log");
+        text("makedumpfile", &["--dump-dmesg", &core, &log]);
+        let log = std::fs::read_to_string(&log).expect("the kernel's log");
+        assert!(log.contains("Kernel panic - not syncing: sysrq triggered crash"), "{log}");
     }
 }
 

@@ -21,10 +21,18 @@ fn recording(scratch: &Scratch) -> (PathBuf, u64) {
 
 /// A replay that stands still, with a monitor for programs at a socket.
 fn replay(journal: &Path, socket: &Path) -> Child {
-    let place = format!("unix:{},server=on,wait=off", socket.display());
     let mut command = on("replay", journal);
-    command.args(["-S", "-serial", "null", "-monitor", "none", "-qmp", &place]).stdin(Stdio::null());
-    let child = command.spawn().expect("dejavm");
+    command.args(["-S", "-serial", "null", "-monitor", "none", "-qmp", &place(socket)]);
+    start(&mut command, socket)
+}
+
+fn place(socket: &Path) -> String {
+    format!("unix:{},server=on,wait=off", socket.display())
+}
+
+/// Starts a program, and waits until its socket is there.
+fn start(command: &mut Command, socket: &Path) -> Child {
+    let child = command.stdin(Stdio::null()).spawn().expect("dejavm");
     let start = Instant::now();
     while !socket.exists() {
         assert!(start.elapsed() < PATIENCE, "there is no socket");
@@ -113,5 +121,173 @@ fn the_public_client_drives_a_recording() {
     let session = Command::new(python).arg(script).arg(&socket).arg(last.to_string()).output();
     let session = session.expect("python");
     assert!(session.status.success(), "{}", String::from_utf8_lossy(&session.stderr));
+    ended_well(child);
+}
+
+/// The public client's shell for people, driven as people do: line by line.
+#[test]
+fn the_public_shell_drives_a_recording() {
+    let Some(python) = python() else {
+        eprintln!("SKIPPED: no Python with the package qemu.qmp; tests/run.sh installs one ($DEJAVM_PYTHON)");
+        return;
+    };
+    let scratch = Scratch::new("shell");
+    let (journal, last) = recording(&scratch);
+    let (socket, core) = (scratch.file("q.sock"), scratch.file("core"));
+    let child = replay(&journal, &socket);
+    let shell = |options: &[&str], lines: &str| {
+        let mut command = Command::new(&python);
+        command.args(["-m", "qemu.qmp.qmp_shell"]).args(options).arg(&socket);
+        // It keeps its history there.
+        command
+            .env("HOME", scratch.file(""))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut shell = command.spawn().expect("python");
+        shell.stdin.take().expect("a pipe").write_all(lines.as_bytes()).expect("it reads");
+        let output = shell.wait_with_output().expect("it ends");
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    };
+    let half = last / 2;
+    let lines = format!(
+        "query-status\nreplay-break icount={half}\ncont\nnosuch\nreplay-break icount=abc\n\
+         human-monitor-command command-line=info\\ version\n"
+    );
+    let said = shell(&[], &lines);
+    for part in [
+        "Connected to QEMU 10.0.2",
+        "prelaunch",
+        "The command nosuch has not been found",
+        "Invalid parameter type for 'icount', expected: integer",
+    ] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    let mut client = connect(&socket);
+    client.write_all(b"{\"execute\":\"qmp_capabilities\"}").expect("room");
+    let there = format!("\"icount\": {half}");
+    while !ask(&mut client, "{\"execute\":\"query-replay\"}").contains(&there) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // As a human monitor.
+    let lines = format!("info replay\nx/2i $rip\ndump-guest-memory {}\nquit\n", core.display());
+    let said = shell(&["-H"], &lines);
+    assert!(said.contains(&format!("instruction count = {half}")), "{said}");
+    assert!(said.matches("\n0x").count() >= 2, "{said}");
+    assert!(std::fs::read(&core).expect("a dump").starts_with(b"\x7FELF"));
+    ended_well(child);
+}
+
+/// Sends a request and gives the next answer.
+fn ask(client: &mut UnixStream, request: &str) -> String {
+    client.write_all(request.as_bytes()).expect("room");
+    let (mut heard, mut byte) = (Vec::new(), [0]);
+    loop {
+        assert_eq!(client.read(&mut byte).expect("an answer in time"), 1, "{heard:?}");
+        heard.push(byte[0]);
+        if byte[0] == b'\n' {
+            let line = String::from_utf8_lossy(&std::mem::take(&mut heard)).into_owned();
+            if line.contains("\"return\"") && !line.contains("\"return\": {}") {
+                return line;
+            }
+        }
+    }
+}
+
+#[test]
+fn descriptors_are_passed_over_a_socket() {
+    let scratch = Scratch::new("descriptors");
+    let (journal, _) = recording(&scratch);
+    let socket = scratch.file("q.sock");
+    let child = replay(&journal, &socket);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/qmp_descriptors.py");
+    let client = Command::new("python3").arg(script).arg(&socket).arg(scratch.file("core")).output();
+    let client = client.expect("python3");
+    assert!(client.status.success(), "{}", String::from_utf8_lossy(&client.stderr));
+    ended_well(child);
+}
+
+/// An ELF executable that jumps in place.
+fn spinning_kernel() -> Vec<u8> {
+    const AT: u64 = 1 << 20;
+    let words = |words: &[u64]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
+    let mut file = b"\x7FELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3E\0\x01\0\0\0".to_vec();
+    file.extend(words(&[AT, 64, 0]));
+    file.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 64, 0, 0, 0, 0, 0]);
+    file.extend([1, 0, 0, 0, 7, 0, 0, 0]);
+    file.extend(words(&[120, AT, AT, 2, 4096, 4096]));
+    file.extend([0xEB, 0xFE]);
+    file
+}
+
+/// A monitor for people at a socket: sends a line, gives what comes before the next prompt.
+fn say(client: &mut UnixStream, line: &str) -> String {
+    client.write_all(format!("{line}\r").as_bytes()).expect("room");
+    let (mut heard, mut buffer) = (Vec::new(), [0; 4096]);
+    // The echo ends with the end of the line; then comes the answer, then the prompt.
+    while !(heard.ends_with(b"(qemu) ") && heard.windows(2).any(|w| w == b"\r\n")) {
+        let n = client.read(&mut buffer).expect("an answer in time");
+        assert!(n > 0, "it ended after {:?}", String::from_utf8_lossy(&heard));
+        heard.extend(&buffer[..n]);
+    }
+    let text = String::from_utf8_lossy(&heard).replace('\r', "");
+    let (_, answer) = text.split_once('\n').expect("an end of the echo");
+    answer.trim_end_matches("(qemu) ").to_owned()
+}
+
+/// What a monitor gives to the machine while recording is in the journal, at its place, so that the replay has it
+/// again; the ring buffer keeps what the guest sent.
+#[test]
+fn port_writes_are_recorded_and_replayed() {
+    let scratch = Scratch::new("door");
+    let [journal, kernel, socket, log] = ["run.dj", "spin", "h.sock", "log"].map(|name| scratch.file(name));
+    std::fs::write(&kernel, spinning_kernel()).expect("a file");
+    let mut command = Command::new(program());
+    command.arg("record").arg("-o").arg(&journal).arg("--kernel").arg(&kernel).args(["-m", "16M", "-S"]);
+    command.args(["-chardev", "ringbuf,id=console,size=4K", "-serial", "chardev:console"]);
+    command.args(["-monitor", &place(&socket)]);
+    let child = start(&mut command, &socket);
+    let mut client = connect(&socket);
+    wait_for(&mut client, "(qemu) ");
+    // It stands still: what is written is there at once.
+    assert_eq!(say(&mut client, "o /b 0x3f8 0x41"), "");
+    assert_eq!(say(&mut client, "ringbuf_read console 10"), "A\n");
+    assert_eq!(say(&mut client, "o /b 0x3ff 0x5a"), "");
+    assert_eq!(say(&mut client, "i /b 0x3ff"), "portb[0x03ff] = 0x5a\n");
+    assert_eq!(say(&mut client, &format!("logfile {}", log.display())), "");
+    assert_eq!(say(&mut client, "trace-event uart_write on"), "");
+    assert_eq!(say(&mut client, "c"), "");
+    assert_eq!(say(&mut client, "o /b 0x3f8 0x42"), "");
+    while say(&mut client, "ringbuf_read console 10") != "B\n" {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(say(&mut client, "savevm b"), "");
+    assert_eq!(say(&mut client, "stop"), "");
+    assert!(say(&mut client, "info chardev").contains("console: filename=ringbuf\n"));
+    assert_eq!(say(&mut client, "chardev-change console null"), "");
+    assert_eq!(say(&mut client, "o /b 0x3f8 0x43"), "");
+    assert!(say(&mut client, "info profile").contains("standing still"));
+    client.write_all(b"quit\r").expect("room");
+    ended_well(child);
+    assert!(std::fs::read_to_string(log).expect("a log").contains("uart_write"), "no trace in the log file");
+
+    run(&mut on("verify", &journal)).success();
+    let events = run(&mut on("events", &journal)).success().console();
+    let writes: Vec<_> = events.lines().filter(|line| line.contains("port_write")).collect();
+    assert_eq!(writes.len(), 4, "{events}");
+    assert!(writes[0].contains("port_write port=0x3f8 size=1 value=0x41"), "{events}");
+    assert_eq!(run(on("replay", &journal).args(["-serial", "stdio"])).success().console(), "ABC");
+
+    // The replay has it, and takes nothing more in; the mark is there.
+    let mut command = on("replay", &journal);
+    let child = start(command.args(["-S", "-serial", "null", "-monitor", &place(&socket)]), &socket);
+    let mut client = connect(&socket);
+    wait_for(&mut client, "(qemu) ");
+    assert!(say(&mut client, "o /b 0x3ff 1").contains("`go_live FILE`"));
+    assert_eq!(say(&mut client, "i /b 0x3ff"), "portb[0x03ff] = 0x00\n", "the journal's writes come later");
+    assert!(say(&mut client, "info snapshots").contains("--      b "));
+    assert!(say(&mut client, "loadvm b").contains("arrived"));
+    assert_eq!(say(&mut client, "i /b 0x3ff"), "portb[0x03ff] = 0x5a\n");
+    client.write_all(b"quit\r").expect("room");
     ended_well(child);
 }

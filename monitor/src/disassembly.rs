@@ -16,6 +16,9 @@ pub struct Line {
     pub text: String,
     /// The length of the instruction, in bytes.
     pub length: usize,
+    /// Where it jumps or calls to, if it says so itself; or else the place of its operand, if that is
+    /// relative to the instruction.
+    pub target: Option<u64>,
 }
 
 /// Disassembles the instruction that `bytes` start with; `None` if they are too few for it.
@@ -34,7 +37,13 @@ pub fn disassemble(address: u64, bytes: &[u8], code_size: CodeSize) -> Option<Li
             let _ = write!(text, "{:padding$}{}", "", instruction_text(&insn));
         }
     }
-    Some(Line { text, length })
+    let branch = insn.near_branch_target();
+    let target = if branch != 0 {
+        Some(branch)
+    } else {
+        insn.is_ip_rel_memory_operand().then(|| insn.ip_rel_memory_address())
+    };
+    Some(Line { text, length, target })
 }
 
 fn push_bytes(text: &mut String, address: u64, (index, bytes): (usize, &[u8])) {

@@ -1,8 +1,10 @@
 //! Talk to a run: the one control API, the monitors for people and for programs on top of it, and
 //! the multiplexer that puts a monitor and the guest's console on one terminal.
 
+pub mod chardev;
 pub mod condition;
 pub mod control;
+pub mod descriptors;
 pub mod disassembly;
 pub mod dump;
 #[cfg(test)]
@@ -14,7 +16,10 @@ pub mod keys;
 pub mod line_editor;
 pub mod linux;
 pub mod mux;
+pub mod names;
+pub mod profile;
 pub mod qmp;
 pub mod qom;
 pub mod services;
+pub mod translation;
 pub mod transport;

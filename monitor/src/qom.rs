@@ -1,7 +1,8 @@
-//! The machine as a tree of objects with properties, which can be looked at and not changed.
+//! The machine as a tree of objects with properties. What the guest could see of them is not changed.
 
 use crate::control::Control;
-use crate::services::Identity;
+use crate::services::Services;
+use crate::translation;
 use dejavm_core::machine::board_pc::layout;
 use serde_json::{Value, json};
 
@@ -42,8 +43,12 @@ pub fn type_of(value: &Value) -> &'static str {
     }
 }
 
+/// The property of `/machine/accel` that can be changed: it is of the host.
+pub const ONE_INSTRUCTION: &str = "one-insn-per-tb";
+
 /// All objects, under the root.
-pub fn tree(control: &mut dyn Control, identity: &Identity) -> Object {
+pub fn tree(control: &mut dyn Control, services: &Services) -> Object {
+    let identity = &services.identity;
     let vcpus = control.vcpus();
     let config = control.machine().config().clone();
     let mut machine = Object::new(
@@ -58,8 +63,15 @@ pub fn tree(control: &mut dyn Control, identity: &Identity) -> Object {
             ("rtc-start-unix-s", json!(config.rtc_start_unix_s)),
             ("name", json!(identity.name.clone().unwrap_or_default())),
             ("uuid", json!(identity.uuid_text())),
+            ("watchdog-action", json!(*services.watchdog_action.borrow())),
         ],
     );
+    let one_instruction = translation::is_one_instruction(control);
+    machine.children.push(Object::new(
+        "accel",
+        "dejavm-accel",
+        vec![(ONE_INSTRUCTION, json!(one_instruction))],
+    ));
     machine.children.extend((0..vcpus).map(|vcpu| cpu(control, vcpu)));
     machine.children.extend(chips());
     let mut root = Object::new("", "container", Vec::new());

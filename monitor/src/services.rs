@@ -1,8 +1,13 @@
 //! What the monitors of one program share besides the run.
 
+use crate::chardev::Chardevs;
 use crate::control::{Control, RunEvent};
+use crate::descriptors::Descriptors;
+use crate::names::Names;
+use crate::profile::Profile;
 use dejavm_trace::event::Registry;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Changes what the program logs about itself.
@@ -14,6 +19,12 @@ pub trait LogControl: Send {
     fn set_filter(&self, filter: &str) -> Result<(), String>;
     /// The filter now.
     fn filter(&self) -> String;
+    /// Writes the log, and the trace events that go with it, into a file from now on; to stderr
+    /// without one.
+    ///
+    /// # Errors
+    /// If the file cannot be made; then all stays as it was.
+    fn set_file(&self, path: Option<&Path>) -> Result<(), String>;
 }
 
 /// What the machine is called, as the user gave it.
@@ -33,17 +44,6 @@ impl Identity {
     }
 }
 
-/// A character device: where a serial port or a monitor is on the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chardev {
-    /// Its name.
-    pub label: String,
-    /// What it is, as QEMU writes it.
-    pub filename: String,
-    /// Whether someone uses it.
-    pub open: bool,
-}
-
 /// What the monitors of one program share besides the run.
 pub struct Services {
     /// The trace events.
@@ -57,7 +57,19 @@ pub struct Services {
     /// What the machine is called.
     pub identity: Identity,
     /// Where serial ports and monitors are.
-    pub chardevs: RefCell<Vec<Chardev>>,
+    pub chardevs: Arc<Chardevs>,
+    /// What clients passed.
+    pub descriptors: RefCell<Descriptors>,
+    /// Names of addresses.
+    pub names: Names,
+    /// Where the host's time goes.
+    pub profile: Arc<Profile>,
+    /// What a watchdog would do.
+    pub watchdog_action: RefCell<String>,
+    /// The trace events that `log` has switched on.
+    pub logged_events: RefCell<Vec<&'static str>>,
+    /// A translator is there that `one-insn-per-tb` has put to rest.
+    pub translator_rests: Cell<bool>,
 }
 
 impl Services {
@@ -68,7 +80,7 @@ impl Services {
         events
     }
 
-    /// With no character devices yet.
+    /// With no character devices yet, and no file descriptors.
     pub fn new(trace: Arc<Registry>, log: Box<dyn LogControl>, identity: Identity) -> Self {
         Self {
             trace,
@@ -76,7 +88,13 @@ impl Services {
             dumps: Default::default(),
             linux: Default::default(),
             identity,
-            chardevs: RefCell::default(),
+            chardevs: Arc::default(),
+            descriptors: RefCell::default(),
+            names: Names::default(),
+            profile: Arc::default(),
+            watchdog_action: RefCell::new("reset".into()),
+            logged_events: RefCell::default(),
+            translator_rests: Cell::new(false),
         }
     }
 }

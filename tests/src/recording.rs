@@ -3,7 +3,7 @@
 use crate::accel::{chosen, on};
 use crate::busy_guest::{config, images, machine};
 use crate::rng::Rng;
-use dejavm_core::boundary::{Images, Inbound, MachineConfig, Outbound};
+use dejavm_core::boundary::{Images, Inbound, MachineConfig, Outbound, PortWrite};
 use dejavm_core::machine::{Accel, Machine};
 use dejavm_replay::checkpoint::{Pace, Spacing};
 use dejavm_replay::journal::{Reader, StateDigest};
@@ -28,10 +28,14 @@ impl Observer for Typist {
 
 impl Host for Typist {
     fn next_inbound(&mut self, room: &mut dyn FnMut(u8) -> usize) -> Option<Inbound> {
-        match self.0.below(4) {
+        match self.0.below(5) {
             0 if room(0) > 0 => Some(Inbound::Serial { port: 0, bytes: vec![self.0.below(256) as u8] }),
             1 => Some(Inbound::Nmi),
             2 => Some(Inbound::Keyboard { scan_codes: vec![0x1E, 0x9E] }),
+            3 => {
+                let port = [0x80, 0x3FF, 0x3F8][self.0.below(3) as usize];
+                Some(Inbound::PortWrite(PortWrite { port, size: 1, value: self.0.below(256) as u32 }))
+            }
             _ => None,
         }
     }

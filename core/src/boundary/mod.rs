@@ -6,10 +6,12 @@
 //! that must know it.
 
 mod debugger;
+mod port_write;
 mod probe;
 mod stop_point;
 
 pub use debugger::{Change, CpuRegister, DebuggerWrite};
+pub use port_write::PortWrite;
 pub use probe::{
     Chip, InboundClass, IoAccess, MemoryAccess, Mode, Origin, ProbeEvent, ProbeFilter, ProbeKind, ProbeLog,
     ProbeRecord, ProbeRule, ProbeSettings,
@@ -100,6 +102,8 @@ pub enum Inbound {
     Nmi,
     /// What a debugger writes: RAM, or registers.
     Debugger(DebuggerWrite),
+    /// A write to an I/O port.
+    PortWrite(PortWrite),
 }
 
 /// What the machine gives to the outside.

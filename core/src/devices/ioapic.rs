@@ -97,6 +97,11 @@ impl IoApic {
         (rising && self.entries[pin] & MASKED == 0).then(|| self.message(pin))
     }
 
+    /// The levels of its lines, bit n for pin n.
+    pub fn lines(&self) -> u32 {
+        self.lines
+    }
+
     /// An EOI for a level-triggered vector; gives the messages of lines that still want.
     pub fn eoi(&mut self, vector: u8) -> Vec<ApicMessage> {
         let mut messages = Vec::new();

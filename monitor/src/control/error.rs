@@ -10,3 +10,14 @@ pub enum ControlError {
     #[error("{0}")]
     Failed(String),
 }
+
+impl ControlError {
+    /// The answer of a replay to what would come in from outside: what to do instead.
+    pub fn replay_takes_nothing() -> Self {
+        Self::NotNow(
+            "a replay takes nothing in but what its journal holds; `go_live FILE` leaves the recording \
+             here, for a new one that takes it"
+                .into(),
+        )
+    }
+}

@@ -156,7 +156,7 @@ impl Timeline for Fake {
         Ok(())
     }
     fn marks(&mut self) -> Option<&mut Marks> {
-        matches!(self.mode, Mode::Replay { .. }).then_some(&mut self.marks)
+        (self.mode != Mode::Live).then_some(&mut self.marks)
     }
     fn breaks(&self) -> Vec<Icount> {
         self.breaks.iter().copied().collect()
@@ -191,6 +191,9 @@ impl Debugging for Fake {
 
 impl Door for Fake {
     fn inject(&mut self, event: Inbound) -> Result<(), ControlError> {
+        if matches!(self.mode, Mode::Replay { .. }) {
+            return Err(ControlError::replay_takes_nothing());
+        }
         self.told.push(format!("{event:?}"));
         Ok(())
     }

@@ -12,6 +12,7 @@ mod execution;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod inspect;
+mod marks;
 pub mod page_table;
 mod timeline;
 
@@ -22,7 +23,8 @@ pub use error::ControlError;
 pub use event::{Arrival, RunEvent};
 pub use execution::{Execution, RunState};
 pub use inspect::Inspect;
-pub use timeline::{Marks, Mode, Timeline, WrittenRange};
+pub use marks::{Mark, Marks, date_text, marks_text, read_marks};
+pub use timeline::{Mode, Timeline, WrittenRange};
 
 /// A run under control.
 pub trait Control: Inspect + Execution + Timeline + Debugging + Door {}

@@ -1,10 +1,9 @@
 //! Where the inputs of a run come from, and travel in a recorded one.
 
-use super::ControlError;
+use super::{ControlError, Marks};
 use dejavm_core::boundary::{Space, StopHit};
 use dejavm_core::types::Icount;
 use dejavm_replay::checkpoint::Summary;
-use std::collections::BTreeMap;
 
 /// Where the inputs of the run come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,9 +21,6 @@ pub enum Mode {
         file: String,
     },
 }
-
-/// Named positions.
-pub type Marks = BTreeMap<String, Icount>;
 
 /// Where a write is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +70,16 @@ pub trait Timeline {
     fn last_write(&mut self, _range: WrittenRange) -> Result<Option<StopHit>, ControlError> {
         Err(ControlError::NotNow("replay must be enabled to go back".into()))
     }
-    /// The named positions of the recording; `None` if the run is not a replay.
+    /// The named positions of the recording; `None` if nothing is recorded.
     fn marks(&mut self) -> Option<&mut Marks> {
         None
+    }
+    /// Writes them down, since they have changed.
+    ///
+    /// # Errors
+    /// If the host refuses.
+    fn keep_marks(&mut self) -> Result<(), ControlError> {
+        Ok(())
     }
     /// The checkpoints that the run has; `None` if none are kept.
     fn checkpoints(&mut self) -> Option<Summary> {

@@ -22,6 +22,9 @@ impl LogControl for NoLog {
     fn filter(&self) -> String {
         String::new()
     }
+    fn set_file(&self, _: Option<&std::path::Path>) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Asks without a thread in between.

@@ -18,8 +18,12 @@ impl<'a> Arguments<'a> {
         self.rest.is_empty()
     }
 
-    /// The next word, if there is one.
+    /// The next word, if there is one; in quotes it may have blanks.
     pub fn word(&mut self) -> Option<&'a str> {
+        if let Some((quoted, rest)) = self.rest.strip_prefix('"').and_then(|rest| rest.split_once('"')) {
+            self.rest = rest.trim_start();
+            return Some(quoted);
+        }
         let end = self.rest.find(char::is_whitespace).unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
         self.rest = rest.trim_start();
@@ -28,6 +32,9 @@ impl<'a> Arguments<'a> {
 
     /// The next word, which must be there.
     pub fn string(&mut self) -> Result<&'a str, CommandError> {
+        if self.rest.starts_with('"') && !self.rest[1..].contains('"') {
+            return Err(CommandError::Usage("unterminated string".into()));
+        }
         self.word().ok_or(CommandError::StringExpected)
     }
 
@@ -70,4 +77,18 @@ impl<'a> Arguments<'a> {
 
 fn first_word(text: &str) -> String {
     text.split_whitespace().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_in_quotes() {
+        let mut arguments = Arguments::new("0 \"a file\" -x  \"\"b");
+        let words: Vec<_> = std::iter::from_fn(|| arguments.word()).collect();
+        assert_eq!(words, ["0", "a file", "-x", "", "b"]);
+        let unterminated = Arguments::new("\"abc").string().unwrap_err();
+        assert_eq!(unterminated.text("c", "c"), "unterminated string\nTry \"help c\" for more information\n");
+    }
 }

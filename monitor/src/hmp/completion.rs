@@ -25,7 +25,7 @@ pub(super) fn candidates(line: &str) -> Vec<String> {
         "help" | "?" => names(ALL, absent::COMMANDS),
         "sendkey" => keys::names(last),
         "trace-event" => event::all().iter().map(|event| event.name.clone()).collect(),
-        "memsave" | "pmemsave" | "dump-guest-memory" | "go_live" => files(last),
+        "memsave" | "pmemsave" | "dump-guest-memory" | "go_live" | "logfile" | "symbols" => files(last),
         _ => Vec::new(),
     };
     words.into_iter().filter(|word| word.starts_with(last)).map(|word| format!("{before}{word}")).collect()

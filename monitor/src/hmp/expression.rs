@@ -1,19 +1,44 @@
-//! Expressions as QEMU's monitor has them: numbers in C notation, `'c'`, `$register`,
+//! Expressions as QEMU's monitor has them: numbers in C notation, `'c'`, `$register`, symbols,
 //! parentheses, unary `+ - ~`, and from weak to strong: `+ -`, `& | ^`, `* / %`.
 
 use super::commands::CommandError;
 use super::registers;
 use dejavm_core::cpu::CpuState;
+use dejavm_trace::linux::Symbols;
 
 /// How deep parentheses and signs may nest.
 const MAX_DEPTH: usize = 64;
 
-/// The value of an expression over the registers of a vCPU.
+/// Whether an expression has the name of a symbol in it.
+pub(crate) fn has_name(text: &str) -> bool {
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let after = &rest[c.len_utf8()..];
+        rest = match c {
+            '$' => &after[take_while(after, is_of_name).len()..],
+            '\'' => after.split_once('\'').map_or("", |(_, rest)| rest),
+            c if c.is_ascii_digit() => &after[take_while(after, is_of_name).len()..],
+            c if begins_name(c) => return true,
+            _ => after,
+        };
+    }
+    false
+}
+
+fn begins_name(c: char) -> bool {
+    c.is_ascii_alphabetic() || c == '_'
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '.'
+}
+
+/// The value of an expression over the registers of a vCPU, and names if there are any.
 ///
 /// # Errors
 /// What is wrong with it, in QEMU's words.
-pub(crate) fn evaluate(text: &str, cpu: &CpuState) -> Result<u64, CommandError> {
-    let mut parser = Parser { rest: text.trim_start(), cpu, depth: 0 };
+pub(crate) fn evaluate(text: &str, cpu: &CpuState, symbols: Option<&Symbols>) -> Result<u64, CommandError> {
+    let mut parser = Parser { rest: text.trim_start(), cpu, symbols, depth: 0 };
     let value = parser.sum()?;
     match parser.rest {
         "" => Ok(value),
@@ -24,6 +49,7 @@ pub(crate) fn evaluate(text: &str, cpu: &CpuState) -> Result<u64, CommandError> 
 struct Parser<'a> {
     rest: &'a str,
     cpu: &'a CpuState,
+    symbols: Option<&'a Symbols>,
     depth: usize,
 }
 
@@ -94,8 +120,18 @@ impl<'a> Parser<'a> {
             Some('\'') => self.character(),
             Some('$') => self.register(),
             Some(c) if c.is_ascii_digit() => self.number(),
-            Some(c) => Err(usage(&format!("invalid char '{c}' in expression"))),
+            Some(c) => match self.symbols.filter(|_| begins_name(c)) {
+                Some(symbols) => self.symbol(symbols),
+                None => Err(usage(&format!("invalid char '{c}' in expression"))),
+            },
         }
+    }
+
+    fn symbol(&mut self, symbols: &Symbols) -> Result<u64, CommandError> {
+        let name = take_while(self.rest, is_of_name);
+        let value = symbols.address(name).ok_or_else(|| usage(&format!("unknown symbol '{name}'")))?;
+        self.skip(name.len());
+        Ok(value)
     }
 
     fn character(&mut self) -> Result<u64, CommandError> {

@@ -19,7 +19,7 @@ use crate::services::Services;
 use arguments::Arguments;
 use commands::{Command, CommandError, Outcome};
 use dejavm_core::types::VcpuId;
-use memory_format::FormatLetter;
+use memory_format::{Format, FormatLetter};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -50,6 +50,18 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Letter and size that a command is to use: as given, or else as the last command with a format was
+    /// told. Instructions have no size.
+    pub(crate) fn format(&mut self, given: Option<Format>) -> (FormatLetter, usize) {
+        if let Some(format) = given {
+            self.format = format.letter.unwrap_or(self.format);
+            if self.format != FormatLetter::Instruction {
+                self.size = format.size.unwrap_or(self.size);
+            }
+        }
+        (self.format, self.size)
+    }
+
     fn remember(&mut self, line: &str) {
         if self.history.back().is_some_and(|last| last == line) {
             return;

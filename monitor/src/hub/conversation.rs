@@ -23,7 +23,7 @@ impl Conversation {
             Protocol::Qmp => Self::Qmp(Box::default()),
             Protocol::Hmp => Self::Hmp {
                 hmp: Box::new(Hmp::new(services.clone())),
-                editor: LineEditor::default(),
+                editor: LineEditor::new(PROMPT),
                 lines: VecDeque::new(),
             },
         }

@@ -48,13 +48,21 @@ impl Hub {
             Incoming::Bytes { id, bytes } => {
                 let Some(client) = self.clients.get_mut(&id) else { return };
                 client.heard = true;
+                self.services.descriptors.borrow_mut().set_speaker(Some(id));
                 let out = client.talk.feed(&bytes, control, &self.services);
+                self.services.descriptors.borrow_mut().set_speaker(None);
                 self.tell_others(id, &self.services.take_events(control));
                 self.answer(id, out);
                 self.listen_again(id);
             }
+            Incoming::Passed { id, descriptors } => {
+                self.services.descriptors.borrow_mut().receive(id, descriptors);
+            }
             Incoming::Drained { id: _ } => {}
-            Incoming::Closed { id } => drop(self.clients.remove(&id)),
+            Incoming::Closed { id } => {
+                self.clients.remove(&id);
+                self.services.descriptors.borrow_mut().forget(id);
+            }
         }
     }
 
@@ -66,7 +74,10 @@ impl Hub {
             if client.outbox.is_full() {
                 continue;
             }
-            let Some(out) = client.talk.execute_next(control, &self.services) else { continue };
+            self.services.descriptors.borrow_mut().set_speaker(Some(id));
+            let out = client.talk.execute_next(control, &self.services);
+            self.services.descriptors.borrow_mut().set_speaker(None);
+            let Some(out) = out else { continue };
             self.tell_others(id, &self.services.take_events(control));
             self.answer(id, out);
             self.listen_again(id);

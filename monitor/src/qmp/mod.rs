@@ -10,6 +10,7 @@ mod json;
 mod request;
 pub(crate) mod schema;
 
+pub(crate) use commands::WATCHDOG_ACTIONS;
 pub use commands::execute;
 pub use error::{ErrorClass, QmpError};
 pub use json::{JsonError, Stream, parse};

@@ -19,6 +19,9 @@ impl LogControl for NoLog {
     fn filter(&self) -> String {
         String::new()
     }
+    fn set_file(&self, _: Option<&std::path::Path>) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 pub(crate) fn services() -> Rc<Services> {
@@ -76,6 +79,13 @@ fn a_live_machine() {
     let (services, mut control) = (services(), Fake::new(Mode::Live));
     let qmp = negotiated(&mut control, &services);
     play(include_str!("transcripts/live.txt"), qmp, control, &services);
+}
+
+#[test]
+fn what_is_around_the_machine() {
+    let (services, mut control) = (services(), Fake::replay());
+    let qmp = negotiated(&mut control, &services);
+    play(include_str!("transcripts/outside.txt"), qmp, control, &services);
 }
 
 #[test]

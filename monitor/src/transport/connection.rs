@@ -1,7 +1,10 @@
 //! One connection: a thread that reads, a thread that writes.
 
 use super::{ConnectionId, Incoming, Outbox, Protocol, Report};
-use std::io::{Read, Write};
+use crate::descriptors::Passed;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use std::io::{IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -22,7 +25,14 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 pub(super) trait Socket: Read + Write + Send + Sized + 'static {
     fn duplicate(&self) -> std::io::Result<Self>;
     fn end(&self);
+    /// Reads, and takes the file descriptors that come along.
+    fn receive(&mut self, buffer: &mut [u8], _passed: &mut Vec<Passed>) -> std::io::Result<usize> {
+        self.read(buffer)
+    }
 }
+
+/// So many descriptors are taken with one piece; the host closes those beyond.
+const MOST_DESCRIPTORS: usize = 16;
 
 impl Socket for UnixStream {
     fn duplicate(&self) -> std::io::Result<Self> {
@@ -31,6 +41,18 @@ impl Socket for UnixStream {
     fn end(&self) {
         // It may be gone already.
         let _ = self.shutdown(Shutdown::Both);
+    }
+    fn receive(&mut self, buffer: &mut [u8], passed: &mut Vec<Passed>) -> std::io::Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received =
+            recvmsg(&*self, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                passed.extend(descriptors.map(|descriptor| Passed(Arc::new(descriptor))));
+            }
+        }
+        Ok(received.bytes)
     }
 }
 
@@ -94,9 +116,13 @@ fn read<S: Socket>(mut socket: S, id: ConnectionId, outbox: &Outbox, report: &Re
     let mut buffer = [0; PIECE_BYTES];
     let mut pace = Pace::default();
     while outbox.wait_to_read() {
-        match socket.read(&mut buffer) {
+        let mut descriptors = Vec::new();
+        match socket.receive(&mut buffer, &mut descriptors) {
             Ok(0) => break,
             Ok(n) => {
+                if !descriptors.is_empty() && !report(Incoming::Passed { id, descriptors }) {
+                    break;
+                }
                 if !report(Incoming::Bytes { id, bytes: buffer[..n].to_vec() }) {
                     break;
                 }

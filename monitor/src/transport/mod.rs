@@ -12,6 +12,7 @@ pub use address::{Address, SocketSpec};
 pub use listener::{Listening, open, open_stdio};
 pub use outbox::Outbox;
 
+use crate::descriptors::Passed;
 use std::sync::Arc;
 
 /// What a monitor speaks.
@@ -44,6 +45,13 @@ pub enum Incoming {
         id: ConnectionId,
         /// What he sent.
         bytes: Vec<u8>,
+    },
+    /// The client passed file descriptors, with the bytes that follow.
+    Passed {
+        /// The connection.
+        id: ConnectionId,
+        /// They.
+        descriptors: Vec<Passed>,
     },
     /// There is room in the outbox again.
     Drained {

@@ -190,6 +190,18 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
         stop
     }
 
+    /// Takes in what waits, and what comes of it at once (a reset, the end), without running on: for
+    /// a machine that stands still.
+    ///
+    /// # Errors
+    /// If it cannot be taken down.
+    pub fn admit(&mut self, host: &mut dyn Host) -> Result<(), SessionError> {
+        self.at_stop_point = false;
+        self.take_inbound(host)?;
+        self.hand_out(host);
+        self.write_out(host, true)
+    }
+
     /// Brings the machine into the state in which events are applied and hashes are taken. A
     /// stop point may have left it within its position, which has no such state any more.
     pub(super) fn settle(&mut self) {

@@ -1,7 +1,7 @@
 //! What is written is read.
 
 use crate::sample::{self, at, digest};
-use dejavm_core::boundary::{Images, Inbound};
+use dejavm_core::boundary::{Images, Inbound, PortWrite};
 use dejavm_replay::journal::{
     Ending, EventsChunk, ImageRecord, JournalError, Reader, Writer, frame::ChunkKind, repair,
 };
@@ -153,4 +153,23 @@ fn repair_cuts_at_the_damage_and_nowhere_else() {
     assert!(repair(&path).is_err());
     assert_eq!(std::fs::read(&path).unwrap(), bad);
     std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn port_writes_of_sizes_that_there_are() {
+    let journal = |size| {
+        let mut writer = sample::begun(true);
+        let event = Inbound::PortWrite(PortWrite { port: 0x3F8, size, value: 0x41 });
+        writer.append(at(3200, 90_500), &event).unwrap();
+        (writer.finish(&sample::end()).unwrap(), event)
+    };
+    for size in [1, 2, 4] {
+        let (bytes, event) = journal(size);
+        let (_, chunks) = read_all(&bytes).unwrap();
+        assert_eq!(chunks.last().unwrap().events, [(at(3200, 90_500), event)]);
+    }
+    for size in [0, 3, 5, 255] {
+        let error = read_all(&journal(size).0).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("a size that no CPU can write"), "{error}");
+    }
 }

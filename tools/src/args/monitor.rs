@@ -2,6 +2,7 @@
 
 use crate::console::monitors::SocketMonitor;
 use clap::Args;
+use dejavm_monitor::chardev::Backend;
 use dejavm_monitor::services::Identity;
 use dejavm_monitor::transport::{Protocol, SocketSpec};
 use std::str::FromStr;
@@ -16,7 +17,8 @@ pub struct MonitorArgs {
     /// A monitor for programs (QMP), at a socket as above, or at stdio. May be repeated.
     #[arg(long, value_name = "WHERE")]
     pub qmp: Vec<MonitorSpec>,
-    /// A character device for --mon: socket,id=ID,path=PATH,server=on,wait=off or stdio,id=ID.
+    /// A character device for --mon or --serial: socket,id=ID,path=PATH,server=on,wait=off or
+    /// stdio,id=ID, or for --serial ringbuf,id=ID,size=64K or file,id=ID,path=PATH or null,id=ID.
     #[arg(long, value_name = "WHAT")]
     pub chardev: Vec<ChardevSpec>,
     /// A monitor at a character device: chardev=ID,mode=control (QMP) or mode=readline.
@@ -62,7 +64,15 @@ impl FromStr for MonitorSpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChardevSpec {
     id: String,
-    place: MonitorSpec,
+    place: Place,
+}
+
+/// What it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Socket(SocketSpec),
+    Stdio,
+    Other(Backend),
 }
 
 impl FromStr for ChardevSpec {
@@ -74,10 +84,9 @@ impl FromStr for ChardevSpec {
         let id = id.filter(|id| !id.is_empty()).ok_or("a character device needs an id=")?.to_owned();
         let others = properties.split(',').filter(|p| !p.is_empty() && !p.starts_with("id="));
         let place = match backend {
-            "socket" => MonitorSpec::Socket(SocketSpec::from_properties(others)?),
-            "stdio" => MonitorSpec::Stdio,
-            "null" => MonitorSpec::None,
-            _ => return Err(format!("'{backend}' is no character device here: socket, stdio or null")),
+            "socket" => Place::Socket(SocketSpec::from_properties(others)?),
+            "stdio" => Place::Stdio,
+            _ => Place::Other(Backend::parse(backend, others).map_err(|e| format!("{e}; or socket, stdio"))?),
         };
         Ok(Self { id, place })
     }
@@ -149,9 +158,45 @@ impl MonitorArgs {
             let chardev = self.chardev.iter().find(|chardev| chardev.id == mon.chardev);
             let chardev =
                 chardev.ok_or_else(|| format!("there is no --chardev with the id '{}'", mon.chardev))?;
-            places.add(chardev.id.clone(), &chardev.place, mon.protocol)?;
+            let spec = match &chardev.place {
+                Place::Socket(socket) => MonitorSpec::Socket(socket.clone()),
+                Place::Stdio => MonitorSpec::Stdio,
+                Place::Other(Backend::Null) => MonitorSpec::None,
+                Place::Other(other) => {
+                    return Err(format!("a monitor cannot be at the {} '{}'", other.filename(), chardev.id));
+                }
+            };
+            places.add(chardev.id.clone(), &spec, mon.protocol)?;
         }
         Ok(places)
+    }
+
+    /// The character device of that name, for a serial port.
+    ///
+    /// # Errors
+    /// If there is none, or a serial port cannot be there.
+    pub fn backend(&self, id: &str) -> Result<Backend, String> {
+        let chardev = self.chardev.iter().find(|chardev| chardev.id == id);
+        match &chardev.ok_or_else(|| format!("there is no --chardev with the id '{id}'"))?.place {
+            Place::Stdio => Ok(Backend::Stdio { mux: false }),
+            Place::Other(backend) => Ok(backend.clone()),
+            Place::Socket(_) => {
+                Err(format!("a serial port cannot be at the socket '{id}': only a monitor can"))
+            }
+        }
+    }
+
+    /// The character devices that stand for themselves (no sockets, and not stdio), by name.
+    pub fn free_backends(&self) -> impl Iterator<Item = (&str, Backend)> {
+        self.chardev.iter().filter_map(|chardev| match &chardev.place {
+            Place::Other(backend) => Some((chardev.id.as_str(), backend.clone())),
+            Place::Socket(_) | Place::Stdio => None,
+        })
+    }
+
+    /// Whether a monitor is at the character device of that name.
+    pub fn has_monitor_at(&self, id: &str) -> bool {
+        self.mon.iter().any(|mon| mon.chardev == id)
     }
 
     /// What the machine is called.
@@ -244,6 +289,22 @@ mod tests {
         assert_eq!(terminal(args(&["none"], &["stdio"])), Ok(TerminalMonitor::Qmp));
         assert_eq!(terminal(args(&["stdio"], &["none"])), Ok(TerminalMonitor::Hmp));
         assert!(terminal(args(&["stdio"], &["stdio"])).is_err());
+    }
+
+    #[test]
+    fn serial_ports_at_character_devices() {
+        let chardev = ["ringbuf,id=r,size=4K", "socket,id=s,path=q", "null,id=n", "stdio,id=t"];
+        let args = MonitorArgs {
+            chardev: chardev.map(|text| text.parse().unwrap()).into(),
+            ..MonitorArgs::default()
+        };
+        assert_eq!(args.backend("r"), Ok(Backend::Ring { size_bytes: 4096 }));
+        assert_eq!(args.backend("t"), Ok(Backend::Stdio { mux: false }));
+        assert!(args.backend("s").is_err() && args.backend("nosuch").is_err());
+        let free: Vec<_> = args.free_backends().map(|(id, _)| id).collect();
+        assert_eq!(free, ["r", "n"]);
+        let args = MonitorArgs { mon: vec!["r".parse().unwrap()], ..args };
+        assert_eq!(args.places(), Err("a monitor cannot be at the ringbuf 'r'".into()));
     }
 
     #[test]

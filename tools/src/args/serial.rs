@@ -1,5 +1,6 @@
 //! Where serial ports go.
 
+use dejavm_monitor::chardev::Backend;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -14,6 +15,8 @@ pub enum SerialSpec {
     File(PathBuf),
     /// Nowhere.
     Null,
+    /// To the character device (`--chardev`) of that name.
+    Chardev(String),
 }
 
 impl FromStr for SerialSpec {
@@ -24,27 +27,26 @@ impl FromStr for SerialSpec {
             "stdio" => Ok(Self::Stdio),
             "mon:stdio" => Ok(Self::MuxStdio),
             "null" | "none" => Ok(Self::Null),
-            _ => match text.strip_prefix("file:") {
-                Some(path) if !path.is_empty() => Ok(Self::File(path.into())),
-                _ => Err("a serial port goes to stdio, mon:stdio, file:PATH, null or none".into()),
+            _ => match text.split_once(':') {
+                Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
+                Some(("chardev", id)) if !id.is_empty() => Ok(Self::Chardev(id.into())),
+                _ => {
+                    Err("a serial port goes to stdio, mon:stdio, file:PATH, chardev:ID, null or none".into())
+                }
             },
         }
     }
 }
 
 impl SerialSpec {
-    /// What QEMU calls it.
-    pub fn filename(&self) -> String {
-        match self {
-            Self::Stdio => "stdio".into(),
-            Self::MuxStdio => "mux".into(),
-            Self::File(_) => "file".into(),
-            Self::Null => "null".into(),
-        }
-    }
-
-    /// Whether it takes this terminal.
-    pub fn is_stdio(&self) -> bool {
-        matches!(self, Self::Stdio | Self::MuxStdio)
+    /// The character device that it is by itself; `None`: one that has a name.
+    pub fn backend(&self) -> Option<Backend> {
+        Some(match self {
+            Self::Stdio => Backend::Stdio { mux: false },
+            Self::MuxStdio => Backend::Stdio { mux: true },
+            Self::File(path) => Backend::File { path: path.clone(), append: false },
+            Self::Null => Backend::Null,
+            Self::Chardev(_) => return None,
+        })
     }
 }

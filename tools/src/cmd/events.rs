@@ -39,6 +39,9 @@ pub fn line(at: Position, event: &Inbound) -> String {
             scan_codes.iter().map(|code| format!(" {code:02x}")).collect::<String>()
         }
         Inbound::Debugger(write) => debugger_text(&write.change),
+        Inbound::PortWrite(w) => {
+            format!(" port={:#x} size={} value={:#x}", w.port, w.size, w.value)
+        }
         Inbound::Reset | Inbound::PowerButton | Inbound::Nmi => String::new(),
     };
     format!("{:>14} {seconds:>6}.{ns:09} {class}{contents}", at.icount)

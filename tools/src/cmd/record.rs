@@ -4,7 +4,7 @@ use super::machine;
 use super::setup::{Desk, DeskOptions, exit_of, report_end, report_unimplemented};
 use crate::args::{RecordArgs, RingSpec};
 use crate::console::crash::{CrashSign, CrashWatch};
-use crate::console::live;
+use crate::console::{live, marks};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output_file::lock;
@@ -130,6 +130,7 @@ pub fn create(path: &Path, force: bool) -> Result<File, Failure> {
     // Only now that nobody else writes it is it emptied.
     lock(&file, path)?;
     file.set_len(0).map_err(|e| Failure::file("write", path, &e))?;
+    marks::forget(path);
     Ok(file)
 }
 

@@ -7,9 +7,10 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::hostio::HostEvent;
 use crate::hostio::terminal::{self, RawTerminal};
-use crate::logging;
+use crate::logging::{self, LogOutput};
 use dejavm_core::machine::Machine;
-use dejavm_monitor::services::{Chardev, Services};
+use dejavm_monitor::chardev::{Backend, User};
+use dejavm_monitor::services::Services;
 use dejavm_replay::journal::EndReason;
 use dejavm_trace::event::Registry;
 use dejavm_trace::filter::{EventSpec, SpecError, read_list};
@@ -47,7 +48,7 @@ impl Desk {
     /// Opens everything.
     pub fn open(options: &DeskOptions<'_>) -> Result<Self, Failure> {
         let log = logging::start(&options.observe.log)?;
-        let trace = trace(options.observe)?;
+        let trace = trace(options.observe, log.output())?;
         let places = options.monitors.places().map_err(Failure::new)?;
         let terminal = match places.terminal {
             TerminalMonitor::Console => options.terminal.unwrap_or(TerminalMonitor::Console),
@@ -58,41 +59,43 @@ impl Desk {
             _ => [SerialSpec::MuxStdio],
         };
         let serial = if options.serial.is_empty() { &default } else { options.serial };
-        if serial.iter().filter(|spec| spec.is_stdio()).count() > 1 {
+        let serial = backends(serial, options.monitors)?;
+        let is_stdio = |backend: &Backend| matches!(backend, Backend::Stdio { .. });
+        if serial.iter().filter(|(_, backend)| is_stdio(backend)).count() > 1 {
             return Err(Failure::new("two serial ports cannot both be at stdio")
                 .advice("send one of them to file:PATH or null"));
         }
         let for_programs = terminal == TerminalMonitor::Qmp;
-        if for_programs && serial.iter().any(SerialSpec::is_stdio) {
+        if for_programs && serial.iter().any(|(_, backend)| is_stdio(backend)) {
             return Err(Failure::new("a serial port and a monitor for programs cannot both be at stdio")
                 .advice("send the port to file:PATH or null"));
         }
         let escapes = match terminal {
             TerminalMonitor::Hmp => true,
-            TerminalMonitor::Console => serial.contains(&SerialSpec::MuxStdio),
+            TerminalMonitor::Console => serial.iter().any(|(_, b)| *b == Backend::Stdio { mux: true }),
             TerminalMonitor::Qmp | TerminalMonitor::None => false,
         };
+        let raw_serial = serial.iter().any(|(_, backend)| *backend == Backend::Stdio { mux: false });
+        let services = Services::new(trace.clone(), Box::new(log), options.monitors.identity());
+        let ports = serial.len();
+        add_chardevs(&services, serial, options.monitors)?;
         let mut console = Console::open(ConsoleOptions {
-            serial,
+            serial_ports: ports as u8,
+            chardevs: services.chardevs.clone(),
+            profile: services.profile.clone(),
             monitor: escapes,
             start_in_monitor: terminal == TerminalMonitor::Hmp,
-            trace: trace.clone(),
-        })?;
+            trace,
+        });
         terminal::terminate_on_signals(console.events().clone())
             .map_err(|e| Failure::new(format!("cannot watch for signals: {e}")))?;
-        let wants_terminal = escapes || serial.contains(&SerialSpec::Stdio);
+        let wants_terminal = escapes || raw_serial;
         let mut raw = None;
         if options.interactive && wants_terminal {
             raw = RawTerminal::enter(!escapes)
                 .map_err(|e| Failure::new(format!("cannot put the terminal into raw mode: {e}")))?;
             console.read_stdin()?;
         }
-        let services = Services::new(trace, Box::new(log), options.monitors.identity());
-        services.chardevs.borrow_mut().extend(serial.iter().enumerate().map(|(n, spec)| Chardev {
-            label: format!("serial{n}"),
-            filename: spec.filename(),
-            open: true,
-        }));
         let events = console.events().clone();
         services.dumps.on_end(move || {
             events.send(HostEvent::DumpEnded);
@@ -114,13 +117,46 @@ impl Desk {
     }
 }
 
-fn trace(observe: &ObserveArgs) -> Result<Arc<Registry>, Failure> {
+/// Name and kind of the character device of each serial port.
+fn backends(serial: &[SerialSpec], args: &MonitorArgs) -> Result<Vec<(String, Backend)>, Failure> {
+    let one = |(n, spec): (usize, &SerialSpec)| match (spec, spec.backend()) {
+        (SerialSpec::Chardev(id), _) => {
+            let backend = args.backend(id).map_err(|e| {
+                Failure::new(e)
+                    .advice("name one, as in --chardev ringbuf,id=log,size=64K --serial chardev:log")
+            })?;
+            Ok((id.clone(), backend))
+        }
+        (_, backend) => Ok((format!("serial{n}"), backend.unwrap_or(Backend::Null))),
+    };
+    serial.iter().enumerate().map(one).collect()
+}
+
+/// Opens the character devices: those of the serial ports, and those that nobody uses yet.
+fn add_chardevs(
+    services: &Services,
+    serial: Vec<(String, Backend)>,
+    args: &MonitorArgs,
+) -> Result<(), Failure> {
+    let chardevs = &services.chardevs;
+    for (n, (label, backend)) in serial.into_iter().enumerate() {
+        chardevs.add(&label, backend, User::Serial(n as u8)).map_err(Failure::new)?;
+    }
+    for (label, backend) in args.free_backends() {
+        if chardevs.list().iter().all(|there| there.label != label) && !args.has_monitor_at(label) {
+            chardevs.add(label, backend, User::Nobody).map_err(Failure::new)?;
+        }
+    }
+    Ok(())
+}
+
+fn trace(observe: &ObserveArgs, log: LogOutput) -> Result<Arc<Registry>, Failure> {
     let output: Box<dyn Write + Send> = match &observe.trace_file {
         Some(path) => {
             let file = File::create(path).map_err(|e| Failure::file("create", path, &e))?;
             Box::new(BufWriter::new(file))
         }
-        None => Box::new(std::io::stderr()),
+        None => Box::new(log),
     };
     let registry = Registry::new(Writer::new(Format::Text, output));
     for spec in event_specs(&observe.trace)? {

@@ -5,11 +5,11 @@ pub mod crash;
 pub mod debugger;
 pub mod live;
 pub mod look;
+pub mod marks;
 pub mod monitors;
 pub mod replay;
 
 use crate::args::GdbSpec;
-use crate::args::SerialSpec;
 use crate::error::Failure;
 use crate::hostio::gdb::{self, Call, Calls};
 use crate::hostio::serial::SerialOutput;
@@ -18,11 +18,13 @@ use crash::{CrashSign, CrashWatch};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use debugger::Debugger;
 use dejavm_core::boundary::{Inbound, Outbound, ResetCause};
+use dejavm_monitor::chardev::Chardevs;
 use dejavm_monitor::control::{ControlError, RunEvent};
 use dejavm_monitor::gdb::{Reply, Request};
 use dejavm_monitor::hmp::{Hmp, PROMPT};
 use dejavm_monitor::line_editor::LineEditor;
 use dejavm_monitor::mux::{self, Mux, MuxEvent};
+use dejavm_monitor::profile::{Profile, Site};
 use dejavm_monitor::transport::Incoming;
 use dejavm_trace::event::Registry;
 use std::collections::VecDeque;
@@ -38,9 +40,13 @@ const FLUSH_AFTER: Duration = Duration::from_millis(900);
 const PARTING: Duration = Duration::from_millis(500);
 
 /// What the console is made of.
-pub struct ConsoleOptions<'a> {
-    /// Where the serial ports go.
-    pub serial: &'a [SerialSpec],
+pub struct ConsoleOptions {
+    /// How many serial ports go anywhere.
+    pub serial_ports: u8,
+    /// Where they go.
+    pub chardevs: Arc<Chardevs>,
+    /// Where the host's time goes.
+    pub profile: Arc<Profile>,
     /// The keys of ctrl-a are understood, and there is a monitor.
     pub monitor: bool,
     /// The monitor has the terminal from the start.
@@ -54,8 +60,8 @@ pub struct Console {
     events: HostEvents,
     receiver: Receiver<HostEvent>,
     outputs: Vec<SerialOutput>,
-    /// The port that what is typed goes to.
-    stdio_port: Option<u8>,
+    chardevs: Arc<Chardevs>,
+    profile: Arc<Profile>,
     escapes: bool,
     mux: Mux,
     editor: LineEditor,
@@ -82,22 +88,19 @@ pub struct Console {
 
 impl Console {
     /// Opens the outputs. Nothing is read yet: see [`Self::read_stdin`].
-    ///
-    /// # Errors
-    /// If a file cannot be created.
-    pub fn open(options: ConsoleOptions<'_>) -> Result<Self, Failure> {
+    pub fn open(options: ConsoleOptions) -> Self {
         let (sender, receiver) = unbounded();
         let (call_sender, calls) = unbounded();
-        let outputs = options.serial.iter().map(SerialOutput::open).collect::<Result<_, _>>()?;
-        let stdio_port = options.serial.iter().position(SerialSpec::is_stdio);
-        Ok(Self {
+        let output = |port| SerialOutput::new(port, options.chardevs.clone());
+        Self {
             events: HostEvents::new(sender),
             receiver,
-            outputs,
-            stdio_port: stdio_port.map(|port| port as u8),
+            outputs: (0..options.serial_ports).map(output).collect(),
+            chardevs: options.chardevs,
+            profile: options.profile,
             escapes: options.monitor,
             mux: Mux::new(options.monitor && options.start_in_monitor),
-            editor: LineEditor::default(),
+            editor: LineEditor::new(PROMPT),
             typed: VecDeque::new(),
             requests: VecDeque::new(),
             commands: VecDeque::new(),
@@ -113,7 +116,7 @@ impl Console {
             has_sockets: false,
             run_events: Vec::new(),
             crash_watch: None,
-        })
+        }
     }
 
     /// Starts reading stdin, if anything on this console wants it.
@@ -121,12 +124,17 @@ impl Console {
     /// # Errors
     /// If the host cannot start a thread.
     pub fn read_stdin(&mut self) -> Result<(), Failure> {
-        if self.stdio_port.is_none() && !self.escapes {
+        if self.stdio_port().is_none() && !self.escapes {
             return Ok(());
         }
         self.input_open = true;
         crate::hostio::keyboard::read_stdin(self.events.clone())
             .map_err(|e| Failure::new(format!("cannot read stdin: {e}")))
+    }
+
+    /// The port that what is typed goes to.
+    fn stdio_port(&self) -> Option<u8> {
+        self.chardevs.port_at_stdio()
     }
 
     /// What host events are reported to.
@@ -309,6 +317,12 @@ impl Console {
         }
     }
 
+    /// Waits, while the machine stands still, until something happens on the host.
+    fn pause(&mut self) {
+        let profile = self.profile.clone();
+        profile.time(Site::Paused, || self.block(None));
+    }
+
     /// Waits until something happens on the host; false if nothing ever will, or time is up.
     pub fn block(&mut self, at_most: Option<Duration>) -> bool {
         let event = match at_most {
@@ -346,11 +360,11 @@ impl Console {
             Some(MuxEvent::Help) => self.print(&format!("\n{}\n", mux::HELP.join("\n"))),
             Some(MuxEvent::Quit) => self.end("host-ui"),
             Some(MuxEvent::Break) => {
-                let port = self.stdio_port.unwrap_or(0);
+                let port = self.stdio_port().unwrap_or(0);
                 self.requests.push_back(Inbound::SerialBreak { port });
             }
             Some(MuxEvent::ToggleTimestamps) => {
-                let port = usize::from(self.stdio_port.unwrap_or(0));
+                let port = usize::from(self.stdio_port().unwrap_or(0));
                 if let Some(output) = self.outputs.get_mut(port) {
                     output.toggle_timestamps();
                 }
@@ -371,10 +385,14 @@ impl Console {
         if let Some(event) = self.requests.pop_front() {
             return Some(event);
         }
-        let port = self.stdio_port?;
         if self.typed.is_empty() {
             return None;
         }
+        let Some(port) = self.stdio_port() else {
+            // A monitor has put the port elsewhere.
+            self.typed.clear();
+            return None;
+        };
         let count = self.typed.len().min(room(port));
         let bytes: Vec<u8> = self.typed.drain(..count).collect();
         (!bytes.is_empty()).then_some(Inbound::Serial { port, bytes })

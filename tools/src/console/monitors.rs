@@ -3,11 +3,13 @@
 use super::Console;
 use crate::error::Failure;
 use crate::hostio::{HostEvent, HostEvents};
+use dejavm_monitor::chardev::{Backend, User};
 use dejavm_monitor::control::{Control, RunEvent};
 use dejavm_monitor::gdb;
 use dejavm_monitor::hmp::Hmp;
 use dejavm_monitor::hub::Hub;
-use dejavm_monitor::services::{Chardev, Services};
+use dejavm_monitor::profile::Site;
+use dejavm_monitor::services::Services;
 use dejavm_monitor::transport::{self, Listening, Protocol, Report, SocketSpec};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -61,11 +63,8 @@ impl Monitors {
             self._listening.push(listening);
             console.expect_sockets();
             let role = if socket.server { ",server=on" } else { "" };
-            self.services.chardevs.borrow_mut().push(Chardev {
-                label: label.clone(),
-                filename: format!("{}{role}", socket.address),
-                open: true,
-            });
+            let backend = Backend::Socket(format!("{}{role}", socket.address));
+            self.services.chardevs.add(label, backend, User::Monitor).map_err(Failure::new)?;
         }
         Ok(())
     }
@@ -83,7 +82,8 @@ impl Monitors {
 
     /// Carries out a line from the terminal; gives what it prints.
     pub fn execute(&mut self, line: &str, control: &mut dyn Control) -> String {
-        let text = self.hmp.execute(line, control);
+        let profile = self.services.profile.clone();
+        let text = profile.time(Site::Monitor, || self.hmp.execute(line, control));
         self.hub.tell(&self.services.take_events(control));
         text
     }
@@ -103,6 +103,7 @@ impl Monitors {
         while more && start.elapsed() < SERVE_AT_MOST {
             more = self.hub.serve(control);
         }
+        self.services.profile.note(Site::Monitor, start.elapsed());
         more
     }
 

@@ -1,23 +1,14 @@
-//! Where the bytes of a serial port go.
+//! The bytes that a serial port sends, with a time before each line if the user wants it.
 
-use crate::args::SerialSpec;
-use crate::error::Failure;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use dejavm_monitor::chardev::Chardevs;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The output of one serial port.
 pub struct SerialOutput {
-    target: Target,
+    port: u8,
+    chardevs: Arc<Chardevs>,
     timestamps: Option<Timestamps>,
-}
-
-enum Target {
-    Stdout,
-    File(BufWriter<File>),
-    Null,
-    #[cfg(test)]
-    Memory(Vec<u8>),
 }
 
 /// A time before each line, as ctrl-a t asks for.
@@ -27,20 +18,9 @@ struct Timestamps {
 }
 
 impl SerialOutput {
-    /// Opens what `spec` says.
-    ///
-    /// # Errors
-    /// If the file cannot be created.
-    pub fn open(spec: &SerialSpec) -> Result<Self, Failure> {
-        let target = match spec {
-            SerialSpec::Stdio | SerialSpec::MuxStdio => Target::Stdout,
-            SerialSpec::Null => Target::Null,
-            SerialSpec::File(path) => {
-                let file = File::create(path).map_err(|e| Failure::file("create", path, &e))?;
-                Target::File(BufWriter::new(file))
-            }
-        };
-        Ok(Self { target, timestamps: None })
+    /// That of a port; where it goes the character devices know.
+    pub fn new(port: u8, chardevs: Arc<Chardevs>) -> Self {
+        Self { port, chardevs, timestamps: None }
     }
 
     /// Switches the timestamps of lines on or off.
@@ -56,30 +36,9 @@ impl SerialOutput {
     /// # Errors
     /// If the host cannot write.
     pub fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        let stamped;
-        let bytes = match &mut self.timestamps {
-            Some(timestamps) => {
-                stamped = timestamps.stamp(bytes);
-                &stamped
-            }
-            None => bytes,
-        };
-        match &mut self.target {
-            Target::Null => Ok(()),
-            Target::Stdout => {
-                let mut stdout = std::io::stdout().lock();
-                stdout.write_all(bytes)?;
-                stdout.flush()
-            }
-            Target::File(file) => {
-                file.write_all(bytes)?;
-                file.flush()
-            }
-            #[cfg(test)]
-            Target::Memory(memory) => {
-                memory.extend_from_slice(bytes);
-                Ok(())
-            }
+        match &mut self.timestamps {
+            Some(timestamps) => self.chardevs.write_serial(self.port, &timestamps.stamp(bytes)),
+            None => self.chardevs.write_serial(self.port, bytes),
         }
     }
 }
@@ -103,15 +62,18 @@ impl Timestamps {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dejavm_monitor::chardev::{Backend, User};
 
     #[test]
     fn each_line_is_stamped_once() {
-        let mut output = SerialOutput { target: Target::Memory(Vec::new()), timestamps: None };
+        let chardevs = Arc::new(Chardevs::default());
+        chardevs.add("serial0", Backend::Ring { size_bytes: 4096 }, User::Serial(0)).unwrap();
+        let mut output = SerialOutput::new(0, chardevs.clone());
         output.write(b"a\n").unwrap();
         output.toggle_timestamps();
         output.write(b"b").unwrap();
         output.write(b"c\nd").unwrap();
-        let Target::Memory(bytes) = output.target else { unreachable!() };
+        let bytes = chardevs.with_ring("serial0", |ring| ring.read(4096)).unwrap();
         let text = String::from_utf8(bytes).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "a");

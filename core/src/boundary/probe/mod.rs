@@ -389,6 +389,7 @@ pub enum InboundClass {
     PowerButton,
     Nmi,
     Debugger,
+    PortWrite,
 }
 
 impl InboundClass {
@@ -406,6 +407,7 @@ impl InboundClass {
             Self::PowerButton => "power_button",
             Self::Nmi => "nmi",
             Self::Debugger => "debugger",
+            Self::PortWrite => "port_write",
         }
     }
 }
@@ -421,6 +423,7 @@ impl super::Inbound {
             Self::PowerButton => (InboundClass::PowerButton, 0),
             Self::Nmi => (InboundClass::Nmi, 0),
             Self::Debugger(write) => (InboundClass::Debugger, write.change.size()),
+            Self::PortWrite(write) => (InboundClass::PortWrite, usize::from(write.size)),
         }
     }
 }

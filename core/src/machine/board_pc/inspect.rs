@@ -18,6 +18,11 @@ impl Board {
         self.state.isa_lines
     }
 
+    /// The levels of the I/O APIC's lines, bit n for pin n.
+    pub fn ioapic_lines(&self) -> u32 {
+        self.state.ioapic.lines()
+    }
+
     /// A register of a local APIC, by its offset in the memory-mapped page, in whatever mode the
     /// APIC is.
     pub fn lapic_register(&mut self, vcpu: VcpuId, now: VirtualNs, offset: u64) -> u32 {

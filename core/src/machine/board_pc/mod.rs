@@ -245,6 +245,7 @@ impl Board {
             Inbound::Nmi => self.state.lapics.iter_mut().for_each(Lapic::signal_nmi),
             // Of vCPUs and RAM, which are not on the board: see [`crate::machine::Machine::apply`].
             Inbound::Debugger(_) => {}
+            Inbound::PortWrite(write) => self.write_ports(now, write.port, write.size, write.masked_value()),
         }
         self.settle();
     }

@@ -2,6 +2,7 @@
 
 use super::layout::{IOAPIC_BASE, LAPIC_BASE};
 use super::*;
+use crate::boundary::PortWrite;
 use crate::mem::IoBus;
 use crate::types::Gpa;
 
@@ -101,6 +102,20 @@ fn serial_bytes_come_and_go() {
     b.apply(&Inbound::Serial { port: 0, bytes: vec![b'x'] }, 10);
     assert_eq!(b.serial_room(0), 0);
     assert_eq!(b.pio_read(0, 10, 0x3F8, 1), u32::from(b'x'));
+}
+
+#[test]
+fn ports_are_written_from_outside_as_by_a_cpu() {
+    let mut b = board(1);
+    let write = |port, size, value| Inbound::PortWrite(PortWrite { port, size, value });
+    b.apply(&write(0x3FF, 1, 0x1255), 0);
+    assert_eq!(b.pio_read(0, 0, 0x3FF, 1), 0x55);
+    b.apply(&write(0xCF8, 4, 0x8000_0000), 0);
+    assert_eq!(b.pio_read(0, 0, 0xCF8, 4), 0x8000_0000);
+    b.apply(&write(0xE9, 1, 0x21), 0);
+    assert_eq!(b.take_outbound(), [Outbound::DebugConsole(b'!')]);
+    b.apply(&write(0xF4, 1, 0x1234), 0);
+    assert_eq!(b.take_request(), Some(MachineRequest::DebugExit(0x34)));
 }
 
 #[test]

@@ -18,7 +18,7 @@ const LOADER_UNDEFINED: u8 = 0xFF;
 const BOOT_FLAG: u16 = 0xAA55;
 const HEADER_MAGIC: u32 = 0x5372_6448;
 /// The highest address for the initrd of kernels that do not say.
-const INITRD_ADDR_MAX: u32 = 0x7FFF_FFFF;
+pub(super) const INITRD_ADDR_MAX: u32 = 0x7FFF_FFFF;
 /// setup_data type: seed of the kernel's random number generator.
 const SETUP_RNG_SEED: u32 = 9;
 const RNG_SEED_WORDS: usize = 4;

@@ -8,10 +8,13 @@ mod elf;
 mod entry;
 pub mod firmware;
 mod linux;
+mod loaded;
 mod memory_map;
 mod pvh;
 #[cfg(test)]
 mod tests;
+
+pub use loaded::{LoadedImage, loaded_images};
 
 use crate::boundary::{Images, MachineConfig};
 use crate::cpu::state::Vcpu;

@@ -189,3 +189,16 @@ fn every_processor_starts_with_the_memory_types_of_firmware_and_its_own_tsc() {
         assert_eq!(cpu.msrs, msrs);
     }
 }
+
+#[test]
+fn what_is_loaded_is_where_it_is_loaded() {
+    let config = MachineConfig { ram_bytes: 64 << 20, ..MachineConfig::default() };
+    let images = Images { kernel: bzimage(), initrd: Some(vec![7; 5000]) };
+    let list = loaded_images(&config, &images).unwrap();
+    let names: Vec<_> = list.iter().map(|image| image.name).collect();
+    assert_eq!(names, ["etc/acpi/tables", "kernel", "initrd"]);
+    assert_eq!((list[2].address, list[2].bytes), ((64 << 20) - 8192, 5000));
+    let images = Images { kernel: elf(0x10_0000, 0x10_0000, false), initrd: None };
+    assert_eq!(loaded_images(&config, &images).unwrap()[1].address, 0x10_0000);
+    assert!(loaded_images(&config, &Images::default()).unwrap_err().contains("neither a bzImage nor an ELF"));
+}

@@ -12,7 +12,7 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     let tag = arguments.string()?;
     arguments.end()?;
     match context.control.marks().and_then(|marks| marks.remove(tag)) {
-        Some(_) => Ok(()),
+        Some(_) => Ok(context.control.keep_marks()?),
         None => {
             Err(CommandError::Refused(format!("Error: Snapshot '{tag}' does not exist in this recording")))
         }

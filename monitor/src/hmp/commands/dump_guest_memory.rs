@@ -2,9 +2,8 @@
 
 use super::super::Context;
 use super::super::arguments::Arguments;
-use super::{Command, CommandError, Outcome, current_cpu};
+use super::{Command, CommandError, Outcome, text_value};
 use crate::dump::{Compression, Format};
-use crate::hmp::expression;
 use serde_json::json;
 
 pub(crate) const COMMAND: Command = Command {
@@ -43,8 +42,7 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
         None => None,
         Some(begin) => {
             let length = arguments.word().ok_or_else(|| refused("Parameter 'length' is missing"))?;
-            let cpu = current_cpu(context)?;
-            Some((expression::evaluate(begin, &cpu)?, expression::evaluate(length, &cpu)?))
+            Some((text_value(context, begin)?, text_value(context, length)?))
         }
     };
     arguments.end()?;

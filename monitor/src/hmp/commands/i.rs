@@ -17,8 +17,8 @@ pub(crate) const COMMAND: Command = Command {
 
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     let format = arguments.slash().map(Format::parse).transpose()?;
-    let size = format.and_then(|f| f.size).unwrap_or(4);
     let port = evaluate(context, arguments)? as u16;
+    let (_, size) = context.settings.format(format);
     let (suffix, size) = match size {
         1 => ('b', 1u8),
         2 => ('w', 2),

@@ -21,7 +21,13 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
             Activity::WaitForSipi => " (waiting for start-up IPI)",
             Activity::Shutdown => " (shutdown)",
         };
-        let _ = writeln!(context.out, "{mark} CPU #{vcpu}: pc={:#018x}{activity}", instruction_address(&cpu));
+        let pc = instruction_address(&cpu);
+        let name = context.services.names.describe(pc).map(|name| format!(" <{name}>")).unwrap_or_default();
+        let _ = writeln!(
+            context.out,
+            "{mark} CPU #{vcpu}: thread_id={} pc={pc:#018x}{name}{activity}",
+            std::process::id()
+        );
     }
     Ok(())
 }

@@ -41,8 +41,14 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     );
     let spurious = read(0xF0);
     let enabled = if spurious & 0x100 != 0 { "enabled" } else { "disabled" };
-    let _ = writeln!(out, "SPIV\t {spurious:#010x} APIC {enabled}, spurious vec {}", spurious & 0xFF);
-    for (name, offset) in [("ICR", 0x300), ("ICR2", 0x310), ("ESR", 0x280)] {
+    let focus = if spurious & 0x200 != 0 { "on" } else { "off" };
+    let _ = writeln!(
+        out,
+        "SPIV\t {spurious:#010x} APIC {enabled}, focus={focus}, spurious vec {}",
+        spurious & 0xFF
+    );
+    let _ = writeln!(out, "ICR\t {}", command_text(read(0x300)));
+    for (name, offset) in [("ICR2", 0x310), ("ESR", 0x280)] {
         let _ = writeln!(out, "{name}\t {:#010x}", read(offset));
     }
     for (name, base) in [("ISR", 0x100), ("IRR", 0x200)] {
@@ -53,7 +59,8 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     }
     let _ = writeln!(
         out,
-        "\nTPR {:#04x} DFR {:#04x} LDR {:#04x} PPR {:#04x}",
+        "\nAPR {:#04x} TPR {:#04x} DFR {:#04x} LDR {:#04x} PPR {:#04x}",
+        read(0x90),
         read(0x80),
         read(0xE0) >> 28,
         read(0xD0) >> 24,
@@ -73,6 +80,21 @@ const VECTORS: [(&str, u64); 6] = [
 ];
 const MODES: [&str; 8] = ["Fixed", "...", "SMI", "...", "NMI", "INIT", "...", "ExtINT"];
 
+/// The interrupt command register, and what it says.
+fn command_text(value: u32) -> String {
+    let flag = |bit: u32, set: &'static str, clear: &'static str| match value >> bit & 1 {
+        0 => clear,
+        _ => set,
+    };
+    let shorthand = ["no-shorthand", "self", "all-self", "all"][(value >> 18 & 3) as usize];
+    format!(
+        "{value:#010x} {} {} {} {shorthand}",
+        flag(11, "logical", "physical"),
+        flag(15, "level", "edge"),
+        flag(14, "assert", "de-assert"),
+    )
+}
+
 fn vector_text(name: &str, value: u32) -> String {
     let flag =
         |bit: u32, set: &'static str, clear: &'static str| if value >> bit & 1 != 0 { set } else { clear };
@@ -85,10 +107,34 @@ fn vector_text(name: &str, value: u32) -> String {
     let mode = MODES[(value >> 8 & 7) as usize];
     let vector = if mode == "NMI" { String::new() } else { format!("(vec {})", value & 0xFF) };
     format!(
-        "{value:#010x} {} {:<5} {:<6} {:<12} {timer:<12} {mode:<6} {vector}",
+        "{value:#010x} {} {:<5} {:<6} {:<7} {timer:<12} {mode:<6} {vector}",
         flag(13, "active-lo", "active-hi"),
         flag(15, "level", "edge"),
         flag(16, "masked", ""),
         flag(12, "pending", ""),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values that QEMU was seen to print, and its text for them.
+    #[test]
+    fn registers_as_qemu_shows_them() {
+        assert_eq!(command_text(0x000c_4610), "0x000c4610 physical edge assert all");
+        let trimmed = |name: &str, value| vector_text(name, value).trim_end().to_owned();
+        assert_eq!(
+            trimmed("LVT0", 0x0001_0700),
+            "0x00010700 active-hi edge  masked                      ExtINT (vec 0)"
+        );
+        assert_eq!(
+            trimmed("LVT1", 0x0000_0400),
+            "0x00000400 active-hi edge                              NMI"
+        );
+        assert_eq!(
+            trimmed("LVTT", 0x0000_00ec),
+            "0x000000ec active-hi edge                 one-shot     Fixed  (vec 236)"
+        );
+    }
 }

@@ -14,8 +14,8 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     if marks.is_empty() {
         let _ = writeln!(context.out, "no marks");
     }
-    for (name, icount) in &marks {
-        let _ = writeln!(context.out, "{name} {icount}");
+    for (name, mark) in &marks {
+        let _ = writeln!(context.out, "{name} {}", mark.at.icount);
     }
     Ok(())
 }

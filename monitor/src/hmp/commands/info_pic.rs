@@ -59,7 +59,7 @@ fn ioapic(board: &mut Board, now: VirtualNs, out: &mut String) {
         };
         let _ = writeln!(
             out,
-            "  pin {pin:<2} {entry:#018x} dest={:<3x} vec={:<3} {} {:<5} {:<6} {:<6} {}",
+            "  pin {pin:<2} {entry:#018x} dest={:x} vec={:<3} {} {:<5} {:<6} {:<6} {}",
             entry >> 56,
             entry & 0xFF,
             flag(13, "active-lo", "active-hi"),
@@ -72,6 +72,8 @@ fn ioapic(board: &mut Board, now: VirtualNs, out: &mut String) {
             remote.push(pin.to_string());
         }
     }
-    let remote = if remote.is_empty() { "(none)".to_owned() } else { remote.join(" ") };
-    let _ = writeln!(out, "  Remote IRR {remote}");
+    let lines = board.ioapic_lines();
+    let asserted: Vec<_> = (0..PINS).filter(|pin| lines >> pin & 1 != 0).map(|pin| pin.to_string()).collect();
+    let list = |pins: Vec<String>| if pins.is_empty() { "(none)".to_owned() } else { pins.join(" ") };
+    let _ = writeln!(out, "  IRR      {}\n  Remote IRR {}", list(asserted), list(remote));
 }

@@ -11,7 +11,7 @@ pub(crate) const COMMAND: Command =
 
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     arguments.end()?;
-    let root = qom::tree(context.control, &context.services.identity);
+    let root = qom::tree(context.control, context.services);
     let mut kinds: Vec<_> = root.find("/machine").iter().flat_map(|m| &m.children).map(|d| d.kind).collect();
     kinds.sort_unstable();
     kinds.dedup();

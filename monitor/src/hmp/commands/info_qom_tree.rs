@@ -13,7 +13,7 @@ pub(crate) const COMMAND: Command =
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     let path = arguments.word().unwrap_or("/machine");
     arguments.end()?;
-    let root = qom::tree(context.control, &context.services.identity);
+    let root = qom::tree(context.control, context.services);
     match root.find(path) {
         Some(object) => {
             print(object, path, 0, &mut context.out);

@@ -21,7 +21,7 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
         Some(option) => return Err(CommandError::UnsupportedOption(option.to_owned())),
     };
     arguments.end()?;
-    let root = qom::tree(context.control, &context.services.identity);
+    let root = qom::tree(context.control, context.services);
     context.out.push_str("bus: main-system-bus\n  type System\n");
     for device in root.find("/machine").into_iter().flat_map(|machine| &machine.children) {
         let _ = writeln!(context.out, "  dev: {}, id \"\"", device.kind);

@@ -16,10 +16,10 @@ pub(crate) const COMMAND: Command = Command {
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     let tag = arguments.string()?;
     arguments.end()?;
-    require_replay(context, "places are marked in replays: record the run, then replay it")?;
-    let icount = context.control.marks().and_then(|marks| marks.get(tag).copied());
-    let icount = icount.ok_or_else(|| {
+    require_replay(context, "Error: only a replay goes back: record the run, then replay it")?;
+    let mark = context.control.marks().and_then(|marks| marks.get(tag).copied());
+    let mark = mark.ok_or_else(|| {
         CommandError::Refused(format!("Error: Snapshot '{tag}' does not exist in this recording"))
     })?;
-    Ok(context.control.seek(icount)?)
+    Ok(context.control.seek(mark.at.icount)?)
 }

@@ -1,13 +1,14 @@
-//! `mark`: give the place where the replay stands a name, which `replay_seek` knows.
+//! `mark`: give the place where the run stands a name, which `replay_seek` knows.
 
 use super::super::Context;
 use super::super::arguments::Arguments;
 use super::{Command, CommandError, Outcome};
+use crate::control::Mark;
 
 pub(crate) const COMMAND: Command = Command {
     names: &["mark"],
     parameters: "[-d] name",
-    about: "name the place where the replay stands, for replay_seek (-d: forget the name)",
+    about: "name the place where the run stands, for replay_seek (-d: forget the name)",
     run,
 };
 
@@ -22,14 +23,15 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     if !name.starts_with(|c: char| c.is_alphabetic()) {
         return Err(CommandError::Usage("a mark's name begins with a letter".to_owned()));
     }
-    let icount = context.control.position().icount;
+    let at = context.control.position();
     let Some(marks) = context.control.marks() else {
-        return Err(CommandError::Refused("replay must be enabled to mark a place".to_owned()));
+        return Err(CommandError::Refused("nothing is recorded that a place could be marked in".to_owned()));
     };
     if forget {
         let known = marks.remove(name);
-        return known.map(|_| ()).ok_or_else(|| CommandError::Refused(format!("there is no mark {name}")));
+        known.ok_or_else(|| CommandError::Refused(format!("there is no mark {name}")))?;
+    } else {
+        marks.insert(name.to_owned(), Mark::now(at));
     }
-    marks.insert(name.to_owned(), icount);
-    Ok(())
+    Ok(context.control.keep_marks()?)
 }

@@ -6,6 +6,11 @@ use super::super::memory_format::{Format, FormatLetter, line_bytes, unit_text};
 use super::super::registers::code_size;
 use super::{Outcome, current_cpu, evaluate};
 use crate::disassembly::{MAX_INSN_BYTES, disassemble};
+use dejavm_core::machine::Machine;
+use dejavm_core::machine::board_pc::layout::{
+    CHIP_BYTES, ECAM_BASE, ECAM_BYTES, HPET_BASE, IOAPIC_BASE, LAPIC_BASE,
+};
+use dejavm_core::mem::IoBus as _;
 use dejavm_core::types::Gpa;
 use std::fmt::Write as _;
 
@@ -21,17 +26,14 @@ pub(super) enum Space {
 /// Dumps memory as the arguments say.
 pub(super) fn dump(context: &mut Context<'_>, arguments: &mut Arguments<'_>, space: Space) -> Outcome {
     let format = arguments.slash().map(Format::parse).transpose()?;
-    let format = format.unwrap_or(Format { count: 1, letter: None, size: None });
-    let letter = format.letter.unwrap_or(context.settings.format);
+    let count = format.map_or(1, |format| format.count);
     let address = evaluate(context, arguments)?;
-    context.settings.format = letter;
+    let (letter, size) = context.settings.format(format);
     if letter == FormatLetter::Instruction {
-        return instructions(context, space, address, format.count);
+        return instructions(context, space, address, count);
     }
-    let size = format.size.unwrap_or(context.settings.size);
-    context.settings.size = size;
     let size = if letter == FormatLetter::Character { 1 } else { size };
-    units(context, space, address, format.count, size, letter);
+    units(context, space, address, count, size, letter);
     Ok(())
 }
 
@@ -63,7 +65,7 @@ fn units(
 
 fn instructions(context: &mut Context<'_>, space: Space, mut address: u64, count: u64) -> Outcome {
     let code_size = code_size(&current_cpu(context)?);
-    for _ in 0..count {
+    for n in 0..count {
         let mut bytes = [0; MAX_INSN_BYTES];
         let length = (0..bytes.len())
             .find(|&i| !read(context, space, address.wrapping_add(i as u64), &mut bytes[i..=i]))
@@ -72,7 +74,19 @@ fn instructions(context: &mut Context<'_>, space: Space, mut address: u64, count
             let _ = writeln!(context.out, "{address:#010x}: unable to read memory");
             break;
         };
-        let _ = writeln!(context.out, "{}", line.text);
+        // Names come where there are some: before the code of a symbol, and behind an instruction that
+        // leads to one.
+        let symbols = context.services.names.loaded().filter(|_| space == Space::Virtual);
+        if let Some(place) = symbols.as_ref().and_then(|s| s.lookup(address))
+            && (place.offset == 0 || n == 0)
+        {
+            let _ = writeln!(context.out, "{place}:");
+        }
+        context.out.push_str(&line.text);
+        if let Some(name) = line.target.and_then(|target| symbols.as_ref()?.describe(target)) {
+            let _ = write!(context.out, "  <{name}>");
+        }
+        context.out.push('\n');
         address = address.wrapping_add(line.length as u64);
     }
     Ok(())
@@ -81,6 +95,30 @@ fn instructions(context: &mut Context<'_>, space: Space, mut address: u64, count
 fn read(context: &mut Context<'_>, space: Space, address: u64, bytes: &mut [u8]) -> bool {
     match space {
         Space::Virtual => context.control.read_virtual(context.settings.vcpu, address, bytes),
-        Space::Physical => context.control.read_physical(Gpa(address), bytes),
+        Space::Physical => {
+            context.control.read_physical(Gpa(address), bytes)
+                || read_chip(context.control.machine(), address, bytes)
+        }
     }
+}
+
+/// Reads the registers of a chip, from a copy of it: 32 bits at a time, as chips want it.
+fn read_chip(machine: &mut Machine, address: u64, bytes: &mut [u8]) -> bool {
+    let Some(end) = address.checked_add(bytes.len() as u64) else { return false };
+    let chips = [
+        (ECAM_BASE, ECAM_BYTES),
+        (IOAPIC_BASE, CHIP_BYTES),
+        (HPET_BASE, CHIP_BYTES),
+        (LAPIC_BASE, CHIP_BYTES),
+    ];
+    if !chips.iter().any(|&(base, size)| base <= address && end <= base + size) {
+        return false;
+    }
+    let now = machine.position().now_ns;
+    let mut board = machine.board_copy();
+    for (at, byte) in (address..end).zip(bytes) {
+        let word = board.mmio_read(0, now, Gpa(at & !3), 4);
+        *byte = (word >> (8 * (at & 3))) as u8;
+    }
+    true
 }

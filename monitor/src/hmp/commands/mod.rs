@@ -1,13 +1,19 @@
 //! The commands, one file each, and the tables that name them.
 
+mod boot_set;
 mod bt;
+mod chardev_add;
+mod chardev_change;
+mod chardev_remove;
 mod chardev_send_break;
+mod closefd;
 mod cont;
 mod cpu;
 mod delvm;
 mod dump_guest_memory;
 mod exit_preconfig;
 mod gdbserver;
+mod getfd;
 mod go_live;
 mod gpa2hva;
 mod gva2gpa;
@@ -21,6 +27,7 @@ mod info_dump;
 mod info_hash;
 mod info_history;
 mod info_hotpluggable_cpus;
+mod info_iothreads;
 mod info_irq;
 mod info_jit;
 mod info_kvm;
@@ -32,17 +39,21 @@ mod info_modules;
 mod info_mtree;
 mod info_name;
 mod info_numa;
+mod info_opcount;
 mod info_pci;
 mod info_pic;
+mod info_profile;
 mod info_qdm;
 mod info_qom_tree;
 mod info_qtree;
 mod info_ramblock;
 mod info_registers;
 mod info_replay;
+mod info_roms;
 mod info_snapshots;
 mod info_status;
 mod info_symbol;
+mod info_sync_profile;
 mod info_tasks;
 mod info_tlb;
 mod info_trace_events;
@@ -51,10 +62,13 @@ mod info_version;
 mod last_write;
 mod loadvm;
 mod log;
+mod logfile;
 mod mark;
 mod memory_dump;
 mod memsave;
 mod nmi;
+mod o;
+mod one_insn_per_tb;
 mod pmemsave;
 mod print;
 mod qom_get;
@@ -65,15 +79,20 @@ mod replay_break;
 mod replay_delete_break;
 mod replay_seek;
 mod reverse_step;
+mod ringbuf_read;
+mod ringbuf_write;
 mod savevm;
 mod sendkey;
 mod step;
 mod stop;
 mod sum;
+mod symbols;
+mod sync_profile;
 mod system_powerdown;
 mod system_reset;
 mod system_wakeup;
 mod trace_event;
+mod watchdog_action;
 mod when;
 mod x;
 mod xp;
@@ -147,26 +166,35 @@ impl CommandError {
 
 /// The commands, by name.
 pub(crate) const ALL: &[Command] = &[
+    boot_set::COMMAND,
     bt::COMMAND,
+    chardev_add::COMMAND,
+    chardev_change::COMMAND,
+    chardev_remove::COMMAND,
     chardev_send_break::COMMAND,
+    closefd::COMMAND,
     cont::COMMAND,
     cpu::COMMAND,
     delvm::COMMAND,
     dump_guest_memory::COMMAND,
     exit_preconfig::COMMAND,
     gdbserver::COMMAND,
+    getfd::COMMAND,
     go_live::COMMAND,
     gpa2hva::COMMAND,
     gva2gpa::COMMAND,
     help::COMMAND,
-    i::COMMAND,
     help::INFO_COMMAND,
+    i::COMMAND,
     last_write::COMMAND,
     loadvm::COMMAND,
     log::COMMAND,
+    logfile::COMMAND,
     mark::COMMAND,
     memsave::COMMAND,
     nmi::COMMAND,
+    o::COMMAND,
+    one_insn_per_tb::COMMAND,
     pmemsave::COMMAND,
     print::COMMAND,
     qom_get::COMMAND,
@@ -177,15 +205,20 @@ pub(crate) const ALL: &[Command] = &[
     replay_delete_break::COMMAND,
     replay_seek::COMMAND,
     reverse_step::COMMAND,
+    ringbuf_read::COMMAND,
+    ringbuf_write::COMMAND,
     savevm::COMMAND,
     sendkey::COMMAND,
     step::COMMAND,
     stop::COMMAND,
     sum::COMMAND,
+    symbols::COMMAND,
+    sync_profile::COMMAND,
     system_powerdown::COMMAND,
     system_reset::COMMAND,
     system_wakeup::COMMAND,
     trace_event::COMMAND,
+    watchdog_action::COMMAND,
     when::COMMAND,
     x::COMMAND,
     xp::COMMAND,
@@ -201,6 +234,7 @@ pub(crate) const INFO: &[Command] = &[
     info_hash::COMMAND,
     info_history::COMMAND,
     info_hotpluggable_cpus::COMMAND,
+    info_iothreads::COMMAND,
     info_irq::COMMAND,
     info_jit::COMMAND,
     info_kvm::COMMAND,
@@ -212,17 +246,21 @@ pub(crate) const INFO: &[Command] = &[
     info_mtree::COMMAND,
     info_name::COMMAND,
     info_numa::COMMAND,
+    info_opcount::COMMAND,
     info_pci::COMMAND,
     info_pic::COMMAND,
+    info_profile::COMMAND,
     info_qdm::COMMAND,
     info_qom_tree::COMMAND,
     info_qtree::COMMAND,
     info_ramblock::COMMAND,
     info_registers::COMMAND,
     info_replay::COMMAND,
+    info_roms::COMMAND,
     info_snapshots::COMMAND,
     info_status::COMMAND,
     info_symbol::COMMAND,
+    info_sync_profile::COMMAND,
     info_tasks::COMMAND,
     info_tlb::COMMAND,
     info_trace_events::COMMAND,
@@ -246,13 +284,21 @@ fn no_such_cpu() -> CommandError {
 
 /// The value of the expression that the rest of the line is.
 fn evaluate(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Result<u64, CommandError> {
-    expression::evaluate(arguments.remainder(), &current_cpu(context)?)
+    text_value(context, arguments.remainder())
+}
+
+/// The value of an expression; the first name in one makes symbols be looked for in the guest.
+fn text_value(context: &mut Context<'_>, text: &str) -> Result<u64, CommandError> {
+    let cpu = current_cpu(context)?;
+    if expression::has_name(text) {
+        context.services.names.look(context.control.machine());
+    }
+    expression::evaluate(text, &cpu, context.services.names.loaded().as_deref())
 }
 
 /// The value of the next word.
 fn word_value(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Result<u64, CommandError> {
-    let cpu = current_cpu(context)?;
-    expression::evaluate(arguments.word().unwrap_or_default(), &cpu)
+    text_value(context, arguments.word().unwrap_or_default())
 }
 
 /// What memsave and pmemsave are told: an address, a size, a file.

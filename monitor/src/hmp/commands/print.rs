@@ -2,7 +2,7 @@
 
 use super::super::Context;
 use super::super::arguments::Arguments;
-use super::super::memory_format::{Format, FormatLetter, value_text};
+use super::super::memory_format::{Format, value_text};
 use super::evaluate;
 use super::{Command, Outcome};
 use std::fmt::Write as _;
@@ -16,8 +16,8 @@ pub(crate) const COMMAND: Command = Command {
 
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     let format = arguments.slash().map(Format::parse).transpose()?;
-    let letter = format.and_then(|f| f.letter).unwrap_or(FormatLetter::Hex);
     let value = evaluate(context, arguments)?;
+    let (letter, _) = context.settings.format(format);
     let _ = writeln!(context.out, "{}", value_text(value, letter));
     Ok(())
 }

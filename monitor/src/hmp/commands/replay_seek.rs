@@ -25,7 +25,7 @@ fn goal(context: &mut Context<'_>, place: &str) -> Result<Icount, CommandError> 
     let last = context.control.last_icount().unwrap_or(0);
     let value = |context: &mut Context<'_>, text: &str| evaluate(context, &mut Arguments::new(text));
     if let Some(mark) = context.control.marks().and_then(|marks| marks.get(place).copied()) {
-        return Ok(mark);
+        return Ok(mark.at.icount);
     }
     if place == "end" {
         return Ok(last);

@@ -2,7 +2,7 @@
 
 use super::{check, check_live, monitor, on_replay};
 use crate::control::fake::Fake;
-use crate::control::{Inspect as _, Mode};
+use crate::control::{Inspect as _, Mode, date_text};
 use dejavm_core::cpu::state::{cr0, cr4, efer};
 
 /// A machine with one page at 401000h (user, read-only) and two at 600000h (kernel, writable).
@@ -54,7 +54,7 @@ fn interrupt_controllers() {
     let pic = on_replay("info pic").0;
     assert!(pic.starts_with("ioapic0: ver=0x20 id=0x00 sel=0x00\n"), "{pic}");
     assert!(
-        pic.contains("  pin 0  0x0000000000010000 dest=0   vec=0   active-hi edge  masked fixed  physical\n"),
+        pic.contains("  pin 0  0x0000000000010000 dest=0 vec=0   active-hi edge  masked fixed  physical\n"),
         "{pic}"
     );
     assert!(pic.ends_with(
@@ -139,7 +139,7 @@ fn checksums() {
 fn objects() {
     let tree = on_replay("info qom-tree").0;
     assert!(
-        tree.starts_with("/machine (pc-machine)\n  /cpu[0] (dejavm-x86_64-cpu)\n    /lapic (apic)\n"),
+        tree.starts_with("/machine (pc-machine)\n  /accel (dejavm-accel)\n  /cpu[0] (dejavm-x86_64-cpu)\n    /lapic (apic)\n"),
         "{tree}"
     );
     check("qom-get /machine ram-size", "8388608\n");
@@ -150,6 +150,11 @@ fn objects() {
     assert!(on_replay("qom-list /machine").0.contains("serial0 (child<isa-serial>)\n"));
     assert!(on_replay("info qtree -b").0.contains("  dev: hpet, id \"\"\n"));
     assert!(on_replay("info qdm").0.contains("name \"ioapic\", no-user\n"));
+}
+
+/// When a mark was set, as wide as its column.
+fn date(fake: &Fake, mark: &str) -> String {
+    format!("{:>19}", date_text(fake.marks[mark].made_unix_s))
 }
 
 #[test]
@@ -165,7 +170,14 @@ fn marks() {
     assert_eq!(hmp.execute("savevm", &mut fake), "");
     assert_eq!(
         hmp.execute("info snapshots", &mut fake),
-        "TAG                  ICOUNT\nhere                 50\nicount-100           100\n"
+        format!(
+            "List of snapshots present on all disks:\n\
+             ID      TAG               VM_SIZE                DATE        VM_CLOCK     ICOUNT\n\
+             --      here                  0 B {}  0000:00:00.000         50\n\
+             --      icount-100            0 B {}  0000:00:00.000        100\n",
+            date(&fake, "here"),
+            date(&fake, "icount-100")
+        )
     );
     assert_eq!(hmp.execute("loadvm here", &mut fake), "");
     assert_eq!(fake.icount, 50);
@@ -183,7 +195,12 @@ fn marks() {
     let before = "cannot seek to the specified instruction count: it is before the start\n";
     assert_eq!(hmp.execute("replay_seek -17", &mut fake), before);
     assert!(hmp.execute("replay_seek 101%", &mut fake).starts_with("'101%' is no percentage"));
-    check_live("savevm x", "places are marked in replays: record the run, then replay it\n");
+    check_live("savevm x", "Error: nothing is recorded that a place could be marked in\n");
+    let mut recording = Fake::new(Mode::Record { file: "run.dj".into() });
+    assert_eq!(hmp.execute("savevm x", &mut recording), "");
+    assert_eq!(recording.marks["x"].at.icount, 50);
+    let refused = "Error: only a replay goes back: record the run, then replay it\n";
+    assert_eq!(hmp.execute("loadvm x", &mut recording), refused);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //! wherever QEMU has the command.
 
 mod machine;
+mod outside;
 mod table;
+mod transcripts;
 
 use super::*;
 use crate::control::fake::Fake;
@@ -25,6 +27,10 @@ impl LogControl for Log {
     }
     fn filter(&self) -> String {
         self.0.lock().unwrap().clone()
+    }
+    fn set_file(&self, path: Option<&std::path::Path>) -> Result<(), String> {
+        *self.0.lock().unwrap() = format!("in {path:?}");
+        Ok(())
     }
 }
 
@@ -93,7 +99,11 @@ fn unknown_commands_and_options() {
     );
     check("cpu 1", "invalid CPU index\n");
     check("log", "log: string expected\nTry \"help log\" for more information\n");
-    check("log bogus", "invalid filter\nTry \"help log\" for more information\n");
+    assert!(
+        on_replay("log bogus")
+            .0
+            .starts_with("Log items (comma separated):\nnone            remove all logs\n")
+    );
     check("trace-event", "trace-event: string expected\nTry \"help trace-event\" for more information\n");
     check("trace-event nosuch on", "unknown event \"nosuch\"\n");
     check(
@@ -223,10 +233,7 @@ fn help_shows_names_parameters_and_purpose() {
 }
 
 #[test]
-fn requests_from_outside_go_through_the_door() {
-    assert_eq!(on_replay("system_reset").1.told, ["Reset"]);
-    assert_eq!(on_replay("nmi").1.told, ["Nmi"]);
-    assert_eq!(on_replay("system_powerdown").1.told, ["PowerButton"]);
+fn quit_ends_the_run() {
     assert_eq!(on_replay("quit").1.told, ["quit"]);
 }
 
@@ -264,4 +271,27 @@ fn dump_guest_memory() {
         std::thread::yield_now();
     }
     assert_eq!(hmp.execute("info dump", &mut fake), "Status: completed\n");
+}
+
+#[test]
+fn what_enters_the_machine_is_refused_in_a_replay_which_says_how_to_branch() {
+    for (line, event) in [
+        ("o /b 0x80 1", "PortWrite(PortWrite { port: 128, size: 1, value: 1 })"),
+        ("o/h 0x3f8 0x40+1", "PortWrite(PortWrite { port: 1016, size: 2, value: 65 })"),
+        ("o 0xcf8 -1", "PortWrite(PortWrite { port: 3320, size: 4, value: 4294967295 })"),
+        ("nmi", "Nmi"),
+        ("system_reset", "Reset"),
+        ("system_powerdown", "PowerButton"),
+        ("sendkey a", "Keyboard { scan_codes: [30, 158] }"),
+    ] {
+        let mut live = Fake::new(Mode::Live);
+        assert_eq!(monitor().execute(line, &mut live), "", "{line}");
+        assert_eq!(live.told, [event], "{line}");
+        let (refused, replay) = on_replay(line);
+        assert!(refused.contains("`go_live FILE`"), "{line}: {refused}");
+        assert!(replay.told.is_empty());
+    }
+    check("o", "unexpected end of expression\nTry \"help o\" for more information\n");
+    check("o 0x80", "unexpected end of expression\nTry \"help o\" for more information\n");
+    check("o/q 0x80 1", "invalid char in format: 'q'\nTry \"help o\" for more information\n");
 }

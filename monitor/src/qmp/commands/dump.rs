@@ -54,7 +54,7 @@ fn dump_guest_memory(context: &mut Context<'_>, arguments: &Arguments<'_>) -> Ou
     let format = arguments.value("format").and_then(Value::as_str);
     let format = format.and_then(Format::from_name).unwrap_or(Format::Elf);
     let request = Request { format, paging: arguments.flag("paging"), range };
-    let destination = destination(arguments.string("protocol"))?;
+    let destination = destination(context, arguments.string("protocol"))?;
     let source = MachineSource::new(context.control.machine());
     let dumps = &context.services.dumps;
     match dumps.start(&source, &request, destination, arguments.flag("detach")) {
@@ -63,13 +63,13 @@ fn dump_guest_memory(context: &mut Context<'_>, arguments: &Arguments<'_>) -> Ou
     }
 }
 
-fn destination(protocol: &str) -> Result<Destination, QmpError> {
+fn destination(context: &Context<'_>, protocol: &str) -> Result<Destination, QmpError> {
     if let Some(path) = protocol.strip_prefix("file:") {
         return Ok(Destination::Path(path.into()));
     }
-    Err(match protocol.strip_prefix("fd:") {
-        // Nobody can have passed one: this monitor takes no descriptors from its clients.
-        Some(name) => QmpError::generic(format!("File descriptor named '{name}' has not been found")),
-        None => QmpError::generic("parameter 'protocol' must start with 'file:' or 'fd:'"),
-    })
+    let name = protocol.strip_prefix("fd:");
+    let name =
+        name.ok_or_else(|| QmpError::generic("parameter 'protocol' must start with 'file:' or 'fd:'"))?;
+    let file = context.services.descriptors.borrow_mut().take(name);
+    file.map(Destination::Open).map_err(QmpError::generic)
 }

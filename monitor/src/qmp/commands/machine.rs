@@ -1,7 +1,8 @@
 //! What the machine is (QAPI: machine.json, machine-target.json, misc.json).
 
 use super::{Arguments, Command, Context, Outcome};
-use crate::qmp::schema::{Type, optional, required};
+use crate::qmp::QmpError;
+use crate::qmp::schema::{NOTHING, Type, optional, required};
 use serde_json::{Value, json};
 
 const TARGET: Type = Type::Enum(&["x86_64"]);
@@ -20,6 +21,12 @@ const CPU: Type = Type::Object(&[
     required("target", TARGET),
 ]);
 
+/// What a watchdog can be told to do.
+pub(crate) const WATCHDOG_ACTIONS: &[&str] =
+    &["reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi"];
+
+const IO_THREAD: Type = Type::Object(&[required("id", Type::Str), required("thread-id", Type::Int)]);
+
 pub(super) const COMMANDS: &[Command] = &[
     Command::new("query-name", &[], Type::Object(&[optional("name", Type::Str)]), query_name),
     Command::new("query-uuid", &[], Type::Object(&[required("UUID", Type::Str)]), |context, _| {
@@ -34,6 +41,19 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::new("query-target", &[], Type::Object(&[required("arch", TARGET)]), |_, _| {
         Ok(json!({"arch": "x86_64"}))
     }),
+    Command::new("query-iothreads", &[], Type::Array(&IO_THREAD), |_, _| Ok(json!([]))),
+    Command::new("system_wakeup", &[], NOTHING, |_, _| {
+        Err(QmpError::generic("Unable to wake up: guest is not in suspended state"))
+    }),
+    Command::new(
+        "watchdog-set-action",
+        &[required("action", Type::Enum(WATCHDOG_ACTIONS))],
+        NOTHING,
+        |context, arguments| {
+            *context.services.watchdog_action.borrow_mut() = arguments.string("action").to_owned();
+            Ok(json!({}))
+        },
+    ),
     Command::new("query-cpus-fast", &[], Type::Array(&CPU), query_cpus_fast),
     Command::new(
         "query-memory-size-summary",

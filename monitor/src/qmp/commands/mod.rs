@@ -1,8 +1,10 @@
 //! The commands, in a file for each group of them, with the types of their arguments and results.
 
 mod chardev;
+mod descriptors;
 pub(crate) mod dump;
 mod human;
+mod human_text;
 mod introspection;
 mod machine;
 mod memory;
@@ -11,6 +13,8 @@ mod replay;
 mod run_state;
 mod send_key;
 mod trace_event;
+
+pub(crate) use machine::WATCHDOG_ACTIONS;
 
 use super::QmpError;
 use super::schema::{Member, NOTHING, Type, check_arguments, optional};
@@ -98,8 +102,10 @@ pub(crate) const CAPABILITIES: Command = Command::new(
 const GROUPS: &[&[Command]] = &[
     &[CAPABILITIES],
     chardev::COMMANDS,
+    descriptors::COMMANDS,
     dump::COMMANDS,
     human::COMMANDS,
+    human_text::COMMANDS,
     introspection::COMMANDS,
     machine::COMMANDS,
     memory::COMMANDS,

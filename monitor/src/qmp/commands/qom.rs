@@ -3,7 +3,8 @@
 use super::{Arguments, Command, Context, Outcome};
 use crate::qmp::QmpError;
 use crate::qmp::schema::{NOTHING, Type, required};
-use crate::qom::{Object, tree, type_of};
+use crate::qom::{ONE_INSTRUCTION, Object, tree, type_of};
+use crate::translation::set_one_instruction;
 use serde_json::{Value, json};
 
 const PROPERTY: Type = Type::Object(&[required("name", Type::Str), required("type", Type::Str)]);
@@ -24,8 +25,12 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
 ];
 
+/// How the human monitor writes truth values.
+const ON_OFF: [(&str, bool); 6] =
+    [("on", true), ("yes", true), ("true", true), ("off", false), ("no", false), ("false", false)];
+
 fn object(context: &mut Context<'_>, path: &str) -> Result<Object, QmpError> {
-    let tree = tree(context.control, &context.services.identity);
+    let tree = tree(context.control, context.services);
     let found = tree.find(path).cloned();
     found.ok_or_else(|| QmpError::no_device(format!("Device '{path}' not found")))
 }
@@ -59,6 +64,18 @@ fn qom_get(context: &mut Context<'_>, arguments: &Arguments<'_>) -> Outcome {
 fn qom_set(context: &mut Context<'_>, arguments: &Arguments<'_>) -> Outcome {
     let property = arguments.string("property");
     let object = object(context, arguments.string("path"))?;
+    if (object.kind, property) == ("dejavm-accel", ONE_INSTRUCTION) {
+        let on = match arguments.value("value") {
+            Some(Value::Bool(on)) => Some(*on),
+            Some(Value::String(word)) => ON_OFF.iter().find(|(known, _)| known == word).map(|(_, on)| *on),
+            _ => None,
+        };
+        let on = on.ok_or_else(|| {
+            QmpError::generic(format!("Invalid parameter type for '{property}', expected: boolean"))
+        })?;
+        set_one_instruction(context.control, context.services, on).map_err(QmpError::generic)?;
+        return Ok(json!({}));
+    }
     let known = object.properties.iter().any(|(name, _)| *name == property) || property == "type";
     Err(match known {
         true => QmpError::generic(format!("Property '{}.{property}' cannot be changed", object.kind)),

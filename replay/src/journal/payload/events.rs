@@ -57,6 +57,11 @@ impl EventsBody {
             if !in_order(at, last) {
                 return Err(Damage::Order(at));
             }
+            if let Inbound::PortWrite(write) = &record.event
+                && !write.is_possible()
+            {
+                return Err(Damage::Value("a write to a port of a size that no CPU can write"));
+            }
             if payload_len(&record.event) > MAX_EVENT_BYTES {
                 return Err(Damage::Value("an event with too many bytes"));
             }
@@ -72,6 +77,10 @@ pub(in crate::journal) fn payload_len(event: &Inbound) -> usize {
         Inbound::Serial { port: _, bytes } => bytes.len(),
         Inbound::Keyboard { scan_codes } => scan_codes.len(),
         Inbound::Debugger(write) => write.change.size(),
-        Inbound::SerialBreak { port: _ } | Inbound::Reset | Inbound::PowerButton | Inbound::Nmi => 0,
+        Inbound::SerialBreak { port: _ }
+        | Inbound::Reset
+        | Inbound::PowerButton
+        | Inbound::Nmi
+        | Inbound::PortWrite(_) => 0,
     }
 }

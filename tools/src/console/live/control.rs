@@ -1,16 +1,18 @@
 //! A live run, recorded or not, as the monitor sees it.
 
-use crate::console::Console;
+use crate::console::{Console, marks};
 use dejavm_core::boundary::{Change, Inbound, StopPoint};
 use dejavm_core::machine::Machine;
 use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
 use dejavm_monitor::control::{
-    ControlError, Debugging, Door, Execution, Inspect, Mode, Motion, RunEvent, RunState, StopCause, Timeline,
+    ControlError, Debugging, Door, Execution, Inspect, Marks, Mode, Motion, RunEvent, RunState, StopCause,
+    Timeline,
 };
 use dejavm_replay::checkpoint::Summary;
 use dejavm_replay::session::LiveSession;
 use dejavm_replay::session::live::Log;
+use std::path::Path;
 
 /// Whether the run goes on.
 pub(super) struct Standing {
@@ -18,6 +20,8 @@ pub(super) struct Standing {
     pub paused: bool,
     /// It has gone on at some time.
     pub started: bool,
+    /// Its named places so far.
+    pub marks: Marks,
 }
 
 /// A live run, as the monitor sees it.
@@ -71,6 +75,15 @@ impl<L: Log> Execution for LiveControl<'_, L> {
 impl<L: Log> Timeline for LiveControl<'_, L> {
     fn mode(&self) -> Mode {
         self.mode.clone()
+    }
+    fn marks(&mut self) -> Option<&mut Marks> {
+        matches!(self.mode, Mode::Record { .. }).then_some(&mut self.standing.marks)
+    }
+    fn keep_marks(&mut self) -> Result<(), ControlError> {
+        match self.mode {
+            Mode::Record { file } => marks::keep(Path::new(file), &self.standing.marks),
+            Mode::Live | Mode::Replay { .. } => Ok(()),
+        }
     }
     fn checkpoints(&mut self) -> Option<Summary> {
         self.session.checkpoints().map(|store| store.summary())

@@ -10,7 +10,8 @@ use control::{LiveControl, Standing};
 use dejavm_core::boundary::{Inbound, Outbound};
 use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
-use dejavm_monitor::control::{Mode, RunEvent, StopCause};
+use dejavm_monitor::control::{Marks, Mode, RunEvent, StopCause};
+use dejavm_monitor::profile::Site;
 use dejavm_replay::journal::EndReason;
 use dejavm_replay::session::live::Log;
 use dejavm_replay::session::{Host, LiveSession, Observer, Step, Waited};
@@ -55,7 +56,35 @@ impl Host for Console {
         }
         let start = Instant::now();
         self.block(max_ns.map(Duration::from_nanos));
+        self.profile.note(Site::Idle, start.elapsed());
         Waited::Elapsed(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+/// What monitors give to a machine that stands still; what is typed waits until it goes on.
+struct Requests<'a>(&'a mut Console);
+
+impl Observer for Requests<'_> {
+    fn outbound(&mut self, event: Outbound) {
+        self.0.show(&event);
+    }
+}
+
+impl Host for Requests<'_> {
+    fn next_inbound(&mut self, _: &mut dyn FnMut(u8) -> usize) -> Option<Inbound> {
+        self.0.requests.pop_front()
+    }
+    fn has_backlog(&self) -> bool {
+        false
+    }
+    fn flush_due(&mut self) -> bool {
+        Host::flush_due(self.0)
+    }
+    fn flushed(&mut self) {
+        Host::flushed(self.0);
+    }
+    fn wait(&mut self, _: Option<u64>) -> Waited {
+        Waited::Elapsed(0)
     }
 }
 
@@ -71,7 +100,8 @@ pub fn drive<L: Log>(
     start_paused: bool,
 ) -> Result<Option<EndReason>, Failure> {
     console.events().set_kicker(session.machine().kicker());
-    let mut standing = Standing { paused: start_paused, started: !start_paused };
+    let marks = Marks::new();
+    let mut standing = Standing { paused: start_paused, started: !start_paused, marks };
     let ended = run(session, console, monitors, mode, &mut standing);
     monitors.close(console);
     ended
@@ -107,13 +137,22 @@ fn run<L: Log>(
         if console.quit_asked() {
             return Ok(None);
         }
+        if standing.paused && !console.requests.is_empty() {
+            // What a monitor does to a machine is done when it answers.
+            session.admit(&mut Requests(console)).map_err(|e| Failure::new(e.to_string()))?;
+            if let Some(reason) = session.ended() {
+                console.part_from_debugger();
+                return Ok(Some(reason));
+            }
+            continue;
+        }
         if standing.paused {
             console.debugger.stopped_by(session.machine().machine(), StopCause::Interrupted);
             if !console.input_open() {
                 return Ok(None);
             }
             if !more {
-                console.block(None);
+                console.pause();
             }
             continue;
         }
@@ -125,7 +164,9 @@ fn run<L: Log>(
         let machine = session.machine().machine();
         look::set_probes(machine, &trace);
         console.debugger.arm(machine);
-        let step = session.step(console).map_err(|e| Failure::new(e.to_string()))?;
+        let profile = console.profile.clone();
+        let step =
+            profile.time(Site::Run, || session.step(console)).map_err(|e| Failure::new(e.to_string()))?;
         look::write_probes(session.machine().machine(), &trace);
         if let Some(stopped) = console.debugger.take_stop(session.machine().machine()) {
             standing.paused = true;

@@ -3,7 +3,7 @@
 use super::seek::last_hit;
 use super::{Driver, FileReplay, Patience, seek};
 use crate::cmd::go_live;
-use crate::console::Console;
+use crate::console::{Console, marks};
 use dejavm_core::boundary::{Change, Inbound, StopCondition, StopHit, StopPoint, Watch, WatchKind};
 use dejavm_core::machine::Machine;
 use dejavm_core::types::Icount;
@@ -138,6 +138,9 @@ impl Timeline for ReplayControl<'_> {
     fn marks(&mut self) -> Option<&mut Marks> {
         Some(&mut self.driver.marks)
     }
+    fn keep_marks(&mut self) -> Result<(), ControlError> {
+        marks::keep(Path::new(self.file), &self.driver.marks)
+    }
     fn checkpoints(&mut self) -> Option<Summary> {
         Some(self.session.checkpoint_summary())
     }
@@ -209,6 +212,6 @@ impl Debugging for ReplayControl<'_> {
 
 impl Door for ReplayControl<'_> {
     fn inject(&mut self, _event: Inbound) -> Result<(), ControlError> {
-        Err(ControlError::NotNow("a replay takes nothing in but what its journal holds".into()))
+        Err(ControlError::replay_takes_nothing())
     }
 }

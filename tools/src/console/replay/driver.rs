@@ -27,16 +27,8 @@ pub(super) struct Driver {
 const STRETCH_ICOUNT: Icount = 1 << 22;
 
 impl Driver {
-    pub fn new(paused: bool, started: bool) -> Self {
-        Self {
-            paused,
-            started,
-            at_end: false,
-            breakpoints: BTreeSet::new(),
-            goal: None,
-            marks: Marks::new(),
-            branch: None,
-        }
+    pub fn new(paused: bool, started: bool, marks: Marks) -> Self {
+        Self { paused, started, at_end: false, breakpoints: BTreeSet::new(), goal: None, marks, branch: None }
     }
 
     /// One stretch of the replay.

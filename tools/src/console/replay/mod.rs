@@ -7,16 +7,17 @@ mod seek;
 
 pub use seek::{Patience, Silently, seek};
 
-use super::Console;
 use super::monitors::Monitors;
+use super::{Console, marks};
 use control::ReplayControl;
 use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
 use dejavm_monitor::control::StopCause;
+use dejavm_monitor::profile::Site;
 use dejavm_replay::session::{ReplaySession, SessionError};
 use driver::Driver;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A replay of a journal file on vCPU threads.
 pub type FileReplay = ReplaySession<Engine, File>;
@@ -57,7 +58,8 @@ pub fn drive(
     start_paused: bool,
 ) -> Result<Ended, SessionError> {
     let started = session.position() > session.first();
-    let mut driver = Driver::new(start_paused || console.in_monitor(), started);
+    let marks = marks::load(Path::new(file));
+    let mut driver = Driver::new(start_paused || console.in_monitor(), started, marks);
     let ended = run(session, console, monitors, file, until, &mut driver);
     if !matches!(ended, Ok(Ended::GoLive(_))) {
         monitors.close(console);
@@ -107,11 +109,12 @@ fn run(
                 return Ok(Ended::ByUser);
             }
             if !more {
-                console.block(None);
+                console.pause();
             }
             continue;
         }
-        if let Some(ended) = driver.go_on(session, console, until)? {
+        let profile = console.profile.clone();
+        if let Some(ended) = profile.time(Site::Run, || driver.go_on(session, console, until))? {
             return Ok(ended);
         }
     }
