@@ -266,9 +266,8 @@ fn a_session_about_the_crash(dumps: &Dumps) {
     let lines = ["loadvm panic\n", "x/10i $pc\n", "reverse_step\n", "info registers -a\n", &dump, "quit\n"];
     let script: Vec<_> = lines.iter().map(|line| ("(dejavm) ", *line)).collect();
     let said = converse(&mut replay, &script).success().console();
-    let (_, code) = said.split_once("x/10i $pc\n").expect("the command's echo");
-    let code: Vec<_> = code.lines().take(10).collect();
-    assert!(code.iter().all(|line| line.starts_with("0xffffffff")), "{code:?}");
+    let code = said.lines().filter(|line| line.starts_with("0xffffffff") && line.contains(":  "));
+    assert!(code.count() >= 10, "{said}");
     let (_, registers) = said.split_once("CPU#0").expect("the first vCPU");
     let rip = u64::from_str_radix(after(registers, "RIP="), 16).expect("a number");
     if there("gdb") {
