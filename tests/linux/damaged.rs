@@ -95,9 +95,8 @@ fn ask_all(kernel: &Kernel, guest: &dyn Guest) {
 pub fn memory_of_any_kind_is_survived(recorded: &Recorded) {
     let reader = Reader::open(&recorded.journal).expect("a journal");
     let mut session = ReplaySession::open_here(reader, Images::default()).expect("a session");
-    let place: u64 = recorded.place_of("ps", "getdents64").parse().expect("an icount");
     session.use_side_file(&recorded.journal.with_extension("djc"), 1 << 30).expect("checkpoints");
-    session.seek(place, &mut ()).expect("a place");
+    session.seek(recorded.place_of_ps(), &mut ()).expect("a place");
     let machine: &Machine = session.machine();
     let kernel = Kernel::of_guest(machine).expect("a kernel");
     assert!(kernel.at(machine).processes().expect("processes").len() > 40);

@@ -24,6 +24,8 @@ const SCRIPT: [(&str, &str); 8] = [
 pub struct Guest {
     pub journal: PathBuf,
     pub console: String,
+    /// All its system calls.
+    pub calls: Vec<Value>,
     pub scratch: Scratch,
 }
 
@@ -53,7 +55,9 @@ impl Guest {
         command.args(["--seed", "1", "--accel", "jit", "-o"]).arg(&journal).arg("--initrd").arg(&initrd);
         command.arg("--kernel").arg(guest_file("vmlinuz-cloud"));
         let finished = converse(&mut command, &SCRIPT).success();
-        Self { console: finished.console(), journal, scratch }
+        let mut guest = Self { console: finished.console(), journal, calls: Vec::new(), scratch };
+        guest.calls = guest.syscalls(&[]);
+        guest
     }
 
     /// The lines of the console between `title` and the next prompt.
@@ -75,17 +79,22 @@ impl Guest {
         value.as_array().expect("a list").clone()
     }
 
-    /// System calls.
+    /// What `dejavm syscalls` tells.
     pub fn syscalls(&self, arguments: &[&str]) -> Vec<Value> {
         let finished = self.ask("syscalls", &[arguments, &["--json", "--accel", "jit"]].concat()).success();
         finished.console().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
-    /// Before the first system call of that name that a program of that name makes.
-    pub fn place_of(&self, comm: &str, name: &str) -> String {
-        let calls = self.syscalls(&["--comm", comm, "-e", name]);
-        let call = calls.first().unwrap_or_else(|| panic!("{comm} makes no {name}"));
-        call["icount"].as_u64().expect("an icount").to_string()
+    /// The calls of programs of a name.
+    pub fn calls_of(&self, comm: &str) -> Vec<&Value> {
+        self.calls.iter().filter(|call| call["comm"] == comm).collect()
+    }
+
+    /// Before the call by which `ps` begins to look at the processes.
+    pub fn place_of_ps(&self) -> u64 {
+        let calls = self.calls_of("ps");
+        let call = calls.iter().find(|call| call["name"] == "getdents64").expect("ps looks at /proc");
+        call["icount"].as_u64().expect("an icount")
     }
 }
 

@@ -16,10 +16,10 @@ fn a_linux_guest_is_understood() {
     oracles::symbols_are_those_of_the_kernel(&guest);
     oracles::processes_are_those_that_ps_shows(&guest);
     oracles::modules_are_those_of_proc_modules(&guest);
-    oracles::stacks_are_those_that_the_kernel_walks(&guest);
-    oracles::a_program_is_walked_by_frame_pointers(&guest);
+    oracles::stacks_are_those_that_the_kernel_and_the_program_have(&guest);
     oracles::system_calls_are_those_that_strace_shows(&guest);
     oracles::calls_of_32_bit_programs_are_decoded(&guest);
+    oracles::calls_are_chosen(&guest);
     oracles::before_there_is_a_kernel_that_is_said(&guest);
     damaged::memory_of_any_kind_is_survived(&guest);
 }

@@ -43,7 +43,7 @@ pub fn symbols_are_those_of_the_kernel(guest: &Guest) {
 }
 
 pub fn processes_are_those_that_ps_shows(guest: &Guest) {
-    let place = guest.place_of("ps", "getdents64");
+    let place = guest.place_of_ps().to_string();
     let processes = guest.json("ps", &["--at", &place]);
     let mut here: BTreeMap<i64, &Value> = BTreeMap::new();
     for process in &processes {
@@ -58,7 +58,8 @@ pub fn processes_are_those_that_ps_shows(guest: &Guest) {
         assert_eq!(process["ppid"].to_string(), words[1], "{line}");
         let comm = words.last().expect("a name");
         // Of a worker ps tells also what it works at.
-        let same = text(process, "comm") == *comm || comm.starts_with(&format!("{}-", text(process, "comm")));
+        let same = text(process, "comm") == *comm
+            || comm.strip_prefix(text(process, "comm")).is_some_and(|rest| rest.starts_with(['-', '+']));
         assert!(same, "{line}: {process}");
         if !process["kernel_thread"].as_bool().expect("a truth") {
             assert_eq!(text(process, "state"), &words[2][..1], "{line}");
@@ -90,34 +91,23 @@ fn frames(trace: &Value) -> Vec<&Value> {
 }
 
 /// The kernel walks the stack of a task by its own means for /proc/PID/stack.
-pub fn stacks_are_those_that_the_kernel_walks(guest: &Guest) {
+pub fn stacks_are_those_that_the_kernel_and_the_program_have(guest: &Guest) {
+    let trace = deep(guest);
+    let (kernel, user): (Vec<&Value>, Vec<&Value>) =
+        frames(&trace).into_iter().partition(|frame| frame["kernel"] == true);
     let said = guest.said("stack");
     let said: Vec<&str> = said.iter().map(|line| line.trim_start_matches("[<0>] ")).collect();
-    assert!(said.len() >= 4, "{said:?}");
-    let trace = deep(guest);
-    let symbol = |frame: &&Value| frame["symbol"].as_str().map(str::to_owned);
-    let kernel: Vec<String> =
-        frames(&trace).iter().filter(|frame| frame["kernel"] == true).filter_map(symbol).collect();
-    // The kernel leaves its scheduler out; a size follows its offsets.
-    let kernel = kernel.iter().filter(|name| !name.contains("schedule+"));
-    let said = said.iter().map(|name| name.rsplit_once('/').map_or(*name, |(name, _)| name));
-    assert_eq!(kernel.collect::<Vec<_>>(), said.collect::<Vec<_>>(), "{trace:#}");
-}
+    assert!(said.len() >= 3, "{said:?}");
+    // A size follows the kernel's offsets.
+    let said: Vec<&str> =
+        said.iter().map(|name| name.rsplit_once('/').map_or(*name, |(name, _)| name)).collect();
+    // The kernel leaves out what is in the section of its scheduler.
+    let bounds = guest.json("symbols", &["__sched_text_start", "__sched_text_end"]);
+    let sleeps = address(&bounds[0], "address")..address(&bounds[1], "address");
+    let awake = kernel.iter().filter(|frame| !sleeps.contains(&address(frame, "address")));
+    assert_eq!(awake.map(|frame| text(frame, "symbol")).collect::<Vec<_>>(), said, "{trace:#}");
+    assert!(kernel.iter().skip(1).all(|frame| frame["found_by"] == "orc"), "{trace:#}");
 
-/// The backtrace of the program that waits.
-fn deep(guest: &Guest) -> Value {
-    let place = guest.place_of("ps", "getdents64");
-    let processes = guest.json("ps", &["--at", &place]);
-    let deep = processes.iter().find(|process| text(process, "comm") == "deep").expect("it runs");
-    let file = guest.scratch.file("deep");
-    let file = file.to_str().expect("a plain path");
-    let pid = deep["pid"].to_string();
-    guest.json("bt", &["--at", &place, "--pid", &pid, "--user-symbols", file]).remove(0)
-}
-
-pub fn a_program_is_walked_by_frame_pointers(guest: &Guest) {
-    let trace = deep(guest);
-    let user: Vec<&Value> = frames(&trace).into_iter().filter(|frame| frame["kernel"] == false).collect();
     let names = user.iter().map(|frame| text(frame, "symbol").split('+').next().expect("a name"));
     assert_eq!(names.collect::<Vec<_>>(), ["inner", "middle", "outer", "_start"], "{trace:#}");
     assert_eq!(user[0]["interrupted"], 35, "by nanosleep");
@@ -125,13 +115,37 @@ pub fn a_program_is_walked_by_frame_pointers(guest: &Guest) {
     assert_eq!(trace["broken"], Value::Null, "the chain ends where the program begins");
 }
 
+/// The backtrace of the program that waits.
+fn deep(guest: &Guest) -> Value {
+    let calls = guest.calls_of("deep");
+    let pid = calls.first().expect("it makes calls")["tid"].to_string();
+    let file = guest.scratch.file("deep");
+    let file = file.to_str().expect("a plain path");
+    let place = guest.place_of_ps().to_string();
+    guest.json("bt", &["--at", &place, "--pid", &pid, "--user-symbols", file]).remove(0)
+}
+
 pub fn calls_of_32_bit_programs_are_decoded(guest: &Guest) {
-    let calls = guest.syscalls(&["--comm", "deep"]);
+    let calls = guest.calls_of("deep");
     let getpid = calls.iter().find(|call| text(call, "abi") == "i386").expect("INT 80h");
     assert_eq!((text(getpid, "name"), &getpid["result"]), ("getpid", &getpid["pid"]));
     let wait = calls.last().expect("a call");
     assert_eq!((text(wait, "name"), &wait["result"]), ("nanosleep", &Value::Null), "it never returns");
     assert_eq!(wait["arguments"][0], "{tv_sec=100000, tv_nsec=0}");
+}
+
+pub fn calls_are_chosen(guest: &Guest) {
+    let from = guest.place_of_ps();
+    let stretch = [from.to_string(), (from + 2_000_000).to_string()];
+    let calls =
+        guest.syscalls(&["--from", &stretch[0], "--to", &stretch[1], "--comm", "p?", "-e", "getdents*"]);
+    let within = |call: &&&Value| {
+        call["name"] == "getdents64" && call["return_icount"].as_u64() < Some(from + 2_000_000)
+    };
+    let all = guest.calls_of("ps");
+    let expected: Vec<&Value> = all.iter().filter(within).copied().collect();
+    assert_eq!(calls.iter().filter(|call| call["result"] != Value::Null).collect::<Vec<_>>(), expected);
+    assert!(!expected.is_empty());
 }
 
 pub fn before_there_is_a_kernel_that_is_said(guest: &Guest) {
