@@ -11,7 +11,7 @@ use dejavm_tests::fuzz::{self, guest::Guest};
 use dejavm_tests::generate::{encode::encode, state};
 use dejavm_tests::isa::{Row, Subject, families, glob};
 use dejavm_tests::layout::{WINDOW, WINDOW_BYTES};
-use dejavm_tests::lockstep::{LAST_PAGE, Lockstep, compare};
+use dejavm_tests::lockstep::{Lockstep, compare};
 use dejavm_tests::rng::Rng;
 use std::cell::RefCell;
 
@@ -170,47 +170,6 @@ fn accesses_near_each_other_do_the_same() {
             panic!("{code:02x?}\n{difference}");
         }
     });
-}
-
-/// Code at the end of the lower half of linear addresses, where the next address is not canonical.
-/// The guest ends in #GP's handler; the interpreter's RIP on the handler's stack is given back.
-fn fault_in_last_page(lockstep: &mut Lockstep, page: &[u8; 4096], beyond: &[u8], start: u64) -> u64 {
-    let case = state::input(1, &[0x90]);
-    if let Some(difference) = lockstep.run_in_last_page(page, beyond, start, &case) {
-        panic!("{difference}");
-    }
-    let machine = lockstep.interpreter();
-    let vcpu = &machine.vcpus()[0];
-    let stack = vcpu.regs[4] as usize;
-    assert_eq!(vcpu.cpl, 0, "it has faulted");
-    let pushed = machine.memory().ram.slice(stack, 16);
-    assert_eq!(pushed[..8], [0; 8], "an error code of #GP");
-    u64::from_le_bytes(pushed[8..].try_into().expect("8 bytes"))
-}
-
-#[test]
-fn no_instruction_reaches_from_the_lower_half_into_the_upper() {
-    if no_translator() {
-        return;
-    }
-    let mut page = [0x90; 4096];
-    // ADD RAX, 1, of which the second half would lie at the first address of the upper half.
-    page[4094..].copy_from_slice(&[0x48, 0x83]);
-    let rip = fault_in_last_page(&mut Lockstep::new(), &page, &[0xC0, 0x01, 0xF4], 4080);
-    assert_eq!(rip, LAST_PAGE + 4094);
-}
-
-#[test]
-fn no_return_goes_to_an_address_that_is_not_canonical() {
-    if no_translator() {
-        return;
-    }
-    let mut page = [0x90; 4096];
-    // RET, called by the last five bytes of the page.
-    page[0] = 0xC3;
-    page[4091..].copy_from_slice(&[0xE8, 0x00, 0xF0, 0xFF, 0xFF]);
-    let rip = fault_in_last_page(&mut Lockstep::new(), &page, &[0xF4], 4091);
-    assert_eq!(rip, LAST_PAGE);
 }
 
 /// What comes from outside, to both.

@@ -26,13 +26,6 @@ const GDT: u64 = 0x1_3000;
 const KERNEL_STACK: u64 = 0x1_8000;
 const CODE_FRAME: u64 = 0x2_0000;
 const WINDOW_FRAME: u64 = 0x2_2000;
-/// The last page of the lower half of linear addresses and the first of the upper half, one table
-/// per level for both, and their frames.
-const LAST_TABLES: u64 = 0x3_0000;
-const LAST_FRAME: u64 = 0x3_8000;
-const FIRST_UPPER_FRAME: u64 = 0x3_9000;
-/// The last page of the lower half: beyond it, no address is canonical up to the upper half.
-pub const LAST_PAGE: u64 = 0x7FFF_FFFF_F000;
 
 const USER_TABLE: u64 = 0x27;
 const USER_READ: u64 = 0x65;
@@ -109,35 +102,6 @@ impl Lockstep {
             }
         }
         None
-    }
-
-    /// Runs what stands in the last page of the lower half, from `start` in it on, with `beyond` at
-    /// the first address of the upper half; what differs.
-    pub fn run_in_last_page(
-        &mut self,
-        page: &[u8; 4096],
-        beyond: &[u8],
-        start: u64,
-        case: &Input,
-    ) -> Option<String> {
-        for machine in &mut self.machines {
-            machine.load_memory(Gpa(LAST_FRAME), page);
-            machine.load_memory(Gpa(FIRST_UPPER_FRAME), beyond);
-        }
-        for _ in 0..3 {
-            for machine in &mut self.machines {
-                machine.load_vcpu(0, ring3(machine.vcpus()[0].state.clone(), case, LAST_PAGE + start));
-            }
-            if let Some(difference) = self.step(60) {
-                return Some(difference);
-            }
-        }
-        None
-    }
-
-    /// The machine that interprets.
-    pub fn interpreter(&self) -> &Machine {
-        &self.machines[0]
     }
 
     fn step(&mut self, ahead: u64) -> Option<String> {
@@ -224,15 +188,6 @@ fn set_up(machine: &mut Machine) {
     for k in 0..WINDOW_BYTES as u64 / 4096 {
         put(WINDOW_TABLE + 8 * ((WINDOW >> 12) + k & 511), (WINDOW_FRAME + 4096 * k) | USER_WRITE);
     }
-    let [pdpt, directory, table] = [0, 1, 2].map(|k| LAST_TABLES + 0x1000 * k);
-    put(PML4 + 8 * 255, pdpt | USER_TABLE);
-    put(PML4 + 8 * 256, pdpt | USER_TABLE);
-    for (level, next) in [(pdpt, directory), (directory, table)] {
-        put(level, next | USER_TABLE);
-        put(level + 8 * 511, next | USER_TABLE);
-    }
-    put(table, FIRST_UPPER_FRAME | USER_READ);
-    put(table + 8 * 511, LAST_FRAME | USER_READ);
     for vector in 0..256 {
         let low = HANDLER & 0xFFFF | 8 << 16 | 0xEE00 << 32 | (HANDLER >> 16) << 48;
         put(IDT + 16 * vector, low);

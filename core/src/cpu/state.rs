@@ -203,9 +203,6 @@ pub struct Msrs {
     pub mcg_status: u64,
 }
 
-/// The bits of MXCSR that exist (SDM vol. 1, 11.6.6).
-pub const MXCSR_MASK: u32 = 0xFFFF;
-
 /// All that a guest can observe of a vCPU, and that decides what it does next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CpuState {
@@ -550,18 +547,6 @@ impl CpuState {
     /// The same state in the one form that equal states share, for saving and hashing.
     pub fn canonical(&self) -> Self {
         Self { flags: self.flags.canonical(), ..self.clone() }
-    }
-
-    /// A register whose value no execution can bring about: bits of MXCSR that raise #GP when
-    /// they are loaded (SDM vol. 1, 10.2.3), or a register that stands for none and never changes.
-    pub fn impossible_register(&self) -> Option<&'static str> {
-        let flat = Self::reset(0).segs[seg::FLAT];
-        let impossible = [
-            (self.mxcsr & !MXCSR_MASK != 0, "MXCSR"),
-            (self.regs[usize::from(ZERO)] != 0, "the register that is 0"),
-            (self.segs[seg::FLAT] != flat, "the flat segment"),
-        ];
-        impossible.into_iter().find_map(|(is, register)| is.then_some(register))
     }
 
     /// The state after power-up or RESET (SDM vol. 3, table 9-1). Processor 0 runs from the

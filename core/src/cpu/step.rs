@@ -53,9 +53,6 @@ impl Vcpu {
             if self.code_size != CodeSize::Bits64 {
                 second_va &= 0xFFFF_FFFF;
             }
-            if self.code_size == CodeSize::Bits64 && !canonical(second_va) {
-                return Err(Exception::GP0);
-            }
             let second = self.translate(env, second_va, AccessKind::Execute, self.mmu)?;
             copy_code(env, second, &mut bytes[in_page..allowed]);
         }

@@ -1,7 +1,6 @@
 //! Running one vCPU for a slice: interrupts first, then blocks of decoded instructions.
 
 use crate::boundary::{ProbeEvent, ProbeKind};
-use crate::cpu::access::canonical;
 use crate::cpu::breakpoint::DR6_BS;
 use crate::cpu::decode_cache::{Block, DecodeCache, Found};
 use crate::cpu::flags;
@@ -244,13 +243,13 @@ impl Runner<'_, '_> {
         Some(slot)
     }
 
-    /// The linear address of RIP; `None` where it is not canonical, and near the limit of a code
-    /// segment, where each instruction must be checked against it.
+    /// The linear address of RIP; `None` near the limit of a code segment, where each
+    /// instruction must be checked against it.
     #[inline(always)]
     fn linear_rip(&self) -> Option<u64> {
         let rip = self.cpu.rip();
         if self.cpu.code_size == CodeSize::Bits64 {
-            return canonical(rip).then_some(rip);
+            return Some(rip);
         }
         let cs = &self.cpu.state.segs[seg::CS];
         let room = u64::from(cs.limit).checked_sub(rip)?;
@@ -261,7 +260,7 @@ impl Runner<'_, '_> {
     /// the careful way will raise that.
     #[cold]
     pub(super) fn fetch_offset(&mut self, linear: u64) -> Option<u64> {
-        if self.cpu.code_size == CodeSize::Bits64 && !canonical(linear) {
+        if self.cpu.code_size == CodeSize::Bits64 && !crate::cpu::access::canonical(linear) {
             return None;
         }
         let gpa = self.cpu.translate(self.env, linear, AccessKind::Execute, self.cpu.mmu).ok()?;
@@ -371,7 +370,7 @@ impl Runner<'_, '_> {
         match system::raise(self.cpu, self.env, e) {
             Delivery::Done => {
                 if self.cpu.stops.at_exception(e.vector, self.env.clock.icount) {
-                    self.cpu.leave_block();
+                    self.cpu.attention = true;
                 }
                 Ok(())
             }

@@ -67,15 +67,6 @@ pub enum LoadError {
         /// The vCPU.
         current: usize,
     },
-    /// A vCPU of it has what no vCPU can have: reserved bits of MXCSR, or another value in one of
-    /// the registers that stand for none.
-    #[error("vCPU {vcpu} of the state has an impossible value in {register}")]
-    Register {
-        /// The vCPU.
-        vcpu: usize,
-        /// The register's name.
-        register: &'static str,
-    },
     /// A page of it lies beyond the machine's RAM, or has another size than pages have.
     #[error("page {number} of the state, with {len} bytes, does not fit the machine's RAM")]
     Page {
@@ -180,11 +171,6 @@ impl Machine {
         }
         if state.schedule.current >= machine {
             return Err(LoadError::Schedule { current: state.schedule.current });
-        }
-        for (vcpu, cpu) in state.vcpus.iter().enumerate() {
-            if let Some(register) = cpu.impossible_register() {
-                return Err(LoadError::Register { vcpu, register });
-            }
         }
         let pages = self.mem.bytes() >> PAGE_SHIFT;
         let fits = |page: &RamPage| u64::from(page.number) < pages && page.bytes.len() as u64 == PAGE_SIZE;

@@ -208,8 +208,7 @@ impl Runner<'_, '_> {
                 return self.run_block();
             }
             jit.tables.stats.unlinked += 1;
-            let Some(slot) = self.find_target() else { return self.careful_step() };
-            match self.go_on(slot, exit, jit) {
+            match self.go_on(exit, jit) {
                 Some(entry) => frame.entry = entry.known,
                 None => return self.run_block(),
             }
@@ -223,7 +222,8 @@ impl Runner<'_, '_> {
     }
 
     /// The block behind an exit, linked to it; `None` if it is not translated.
-    fn go_on(&mut self, slot: usize, exit: ExitPoint, jit: &mut Jit) -> Option<Entry> {
+    fn go_on(&mut self, exit: ExitPoint, jit: &mut Jit) -> Option<Entry> {
+        let slot = self.find_target()?;
         let flushes = jit.tables.stats.flushes;
         let entry = self.entry_of(slot, exit.plain, jit)?;
         if jit.tables.stats.flushes == flushes {

@@ -4,7 +4,7 @@
 
 use crate::cpu::env::Env;
 use crate::cpu::insn::{Exec, Handler, Insn, insn_flags};
-use crate::cpu::state::{MXCSR_MASK, RAX, RDX, Vcpu, X87, cr0, cr4};
+use crate::cpu::state::{RAX, RDX, Vcpu, X87, cr0, cr4};
 use crate::mem::AccessKind;
 use crate::softfloat::F80;
 use crate::types::Exception;
@@ -29,6 +29,8 @@ pub fn select(i: &Instruction) -> Option<Handler> {
     })
 }
 
+/// MXCSR bits that exist, as FXSAVE reports them.
+const MXCSR_MASK: u32 = 0xFFFF;
 /// Size of the legacy region up to the part that software may use.
 const LEGACY_BYTES: usize = 512;
 /// XSTATE_BV, after the legacy region.

@@ -29,8 +29,7 @@ fn jmp(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
     Emitted::End
 }
 
-/// Pushes the address of the next instruction, which must be a good one (no return checks it
-/// again), and expects a return to it.
+/// Pushes the address of the next instruction, and expects a return to it.
 fn push_return_address(e: &mut Emitter<'_>) {
     let back = e.next_rip();
     let m = e.stack_operand(-8, true);
@@ -46,9 +45,6 @@ fn push_return_address(e: &mut Emitter<'_>) {
 
 fn call(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
     let Some(to) = target(e, i) else { return Emitted::No };
-    if !canonical(e.next_rip()) {
-        return Emitted::No;
-    }
     push_return_address(e);
     e.go_to(to);
     Emitted::End
@@ -77,7 +73,7 @@ fn jmp_indirect(e: &mut Emitter<'_>) -> Emitted {
 }
 
 fn call_indirect(e: &mut Emitter<'_>) -> Emitted {
-    if !canonical(e.next_rip()) || !load_target(e) {
+    if !load_target(e) {
         return Emitted::No;
     }
     let code = e.look_up();

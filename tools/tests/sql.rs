@@ -1,0 +1,175 @@
+//! `dejavm sql`: queries over a recording, held against its trace. `tests/sql.sh` builds what it needs.
+#![cfg(feature = "sql")]
+
+mod desk;
+
+use desk::Desk;
+use std::fs;
+use std::process::{Command, Stdio};
+
+fn csv(desk: &Desk, query: &str, more: &[&str]) -> Vec<String> {
+    let text = desk.expect(&[&["sql", "demo.dj", query, "--format", "csv"], more].concat(), 0);
+    text.lines().skip(1).map(str::to_owned).collect()
+}
+
+fn number(desk: &Desk, query: &str, more: &[&str]) -> u64 {
+    let rows = csv(desk, query, more);
+    assert_eq!(rows.len(), 1, "{query}: {rows:?}");
+    rows[0].parse().unwrap_or_else(|e| panic!("{query}: {rows:?}: {e}"))
+}
+
+fn traced(desk: &Desk, events: &[&str], more: &[&str]) -> u64 {
+    let on: Vec<&str> = events.iter().flat_map(|event| ["-e", event]).collect();
+    desk.expect(&[&["trace", "demo.dj"], on.as_slice(), more].concat(), 0).lines().count() as u64
+}
+
+#[test]
+fn counts_are_those_of_the_trace() {
+    let desk = Desk::new("sql-counts");
+    desk.demo();
+    for (table, events) in [
+        ("calls", vec!["cpu_call", "cpu_return"]),
+        ("interrupts", vec!["cpu_exception", "cpu_interrupt", "cpu_nmi"]),
+        ("events", vec!["*", "-cpu_instruction", "-cpu_block", "-memory_*", "-cpu_call", "-cpu_return"]),
+    ] {
+        let count = number(&desk, &format!("select count(*) from {table}"), &[]);
+        assert_eq!(count, traced(&desk, &events, &[]), "{table}");
+        assert!(count > 100, "{table}");
+    }
+    // A window, by options and by a condition, across the edge of two segments.
+    let window = ["--from", "4194000", "--to", "4195000"];
+    let expected = traced(&desk, &["memory_*"], &window);
+    assert!(expected > 0);
+    assert_eq!(number(&desk, "select count(*) from memory", &window), expected);
+    let between = "select count(*) from memory where icount >= 4194000 and 4195000 > icount";
+    assert_eq!(number(&desk, between, &[]), expected);
+    assert_eq!(number(&desk, between, &["--no-cache", "-j", "3"]), expected, "not kept, in three parts");
+}
+
+#[test]
+fn only_what_a_query_needs_is_made() {
+    let desk = Desk::new("sql-lazy");
+    desk.demo();
+    let made = |table: &str| -> usize {
+        fs::read_dir(desk.folder.join("demo.djq").join(table)).map_or(0, |entries| entries.count())
+    };
+    assert_eq!(
+        number(&desk, "select count(*) from calls where icount between 100 and 2000", &[]),
+        300.min(traced(&desk, &["cpu_call", "cpu_return"], &["--from", "100", "--to", "2001"]))
+    );
+    assert_eq!((made("calls"), made("memory"), made("instructions")), (1, 0, 0));
+    assert_eq!(csv(&desk, "select icount from instructions limit 3", &[]), ["0", "1", "2"]);
+    assert_eq!(made("instructions"), 1);
+    csv(&desk, "explain select * from memory", &[]);
+    csv(&desk, "select * from memory where icount < 5 and icount > 10", &[]);
+    assert_eq!(made("memory"), 0);
+    // A condition that reaches a table through a join, or a subquery.
+    let joined =
+        "select count(*) from calls c join interrupts i on c.icount = i.icount where i.icount < 1000";
+    csv(&desk, joined, &[]);
+    assert_eq!(made("interrupts"), 1);
+}
+
+#[test]
+fn rows_come_in_the_order_of_the_run() {
+    let desk = Desk::new("sql-order");
+    desk.demo();
+    let query = "select icount, line from console where line like 'day%'";
+    let rows = csv(&desk, query, &[]);
+    assert_eq!(rows.len(), 18);
+    assert!(rows[0].ends_with("\"day 1: balance 136, audit ok\""), "{rows:?}");
+    let icounts = |rows: &[String]| -> Vec<u64> {
+        rows.iter().map(|row| row.split(',').next().unwrap().parse().unwrap()).collect()
+    };
+    assert!(icounts(&rows).is_sorted());
+    let calls = csv(&desk, "select icount from calls where kind = 'call'", &["-j", "3"]);
+    assert!(icounts(&calls).is_sorted() && calls.len() > 500, "over two files, for three threads");
+}
+
+#[test]
+fn answers_in_every_format_say_the_same() {
+    let desk = Desk::new("sql-formats");
+    desk.demo();
+    let query =
+        "select kind, vector, address, count(*) as n, avg(vector) as mean from interrupts group by 1, 2, 3";
+    let ask = |format: &str| desk.expect(&["sql", "demo.dj", query, "--format", format], 0);
+    assert_eq!(
+        ask("csv"),
+        format!(
+            "kind,vector,address,n,mean\ninterrupt,32,,{0},32.0\n",
+            traced(&desk, &["cpu_interrupt"], &[])
+        )
+    );
+    let json: serde_json::Value = serde_json::from_str(&ask("json")).unwrap();
+    assert_eq!(
+        (&json["kind"], &json["vector"], &json["address"]),
+        (&"interrupt".into(), &32.into(), &serde_json::Value::Null)
+    );
+    let table = ask("table");
+    assert!(table.starts_with("kind") && table.ends_with("(1 row)\n"), "{table}");
+    desk.expect(&["sql", "demo.dj", query, "--format", "parquet", "-o", "out.parquet"], 0);
+    let file = fs::File::open(desk.folder.join("out.parquet")).unwrap();
+    assert_eq!(dejavm_trace::export::rows_of(file).unwrap(), 1);
+    // Addresses for the eye in hexadecimal.
+    let table = desk.expect(&["sql", "demo.dj", "select target from calls limit 1"], 0);
+    assert!(table.lines().nth(2).unwrap().starts_with("0x2"), "{table}");
+    let text = "select 'a,\"b\nc' as t, cast('nan' as double) as x";
+    assert_eq!(desk.expect(&["sql", "demo.dj", text, "--format", "csv"], 0), "t,x\n\"a,\"\"b\nc\",NaN\n");
+    let json = desk.expect(&["sql", "demo.dj", text, "--format", "json"], 0);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["t"], "a,\"b\nc");
+}
+
+#[test]
+fn what_is_wrong_with_a_query_is_said() {
+    let desk = Desk::new("sql-wrong");
+    desk.demo();
+    for (query, said) in [
+        ("selct 1", "that is no SQL"),
+        ("select (((", "that is no SQL"),
+        ("", "No SQL statements"),
+        ("select 1; select 2", "single"),
+        ("select * from memori", "there are events, instructions, memory"),
+        ("select adress from memory", "there are icount, time_ns, vcpu"),
+        ("select no_such_function(icount) from memory", "no_such_function"),
+        ("create table t as select 1", "only read"),
+        ("drop table events", "only read"),
+        ("insert into events select * from events", "only read"),
+        ("copy (select 1) to 'out.csv'", "only read"),
+        ("create external table t stored as csv location '/etc/passwd'", "only read"),
+        ("select * from '/etc/passwd'", "there are events"),
+        ("select icount + 'x' from calls where icount < 9", ""),
+    ] {
+        let refused = desk.refused(&["sql", "demo.dj", query], 1);
+        assert!(refused.contains(said) && refused.starts_with("dejavm: "), "{query}: {refused}");
+        assert!(!refused.contains("panicked"), "{query}: {refused}");
+    }
+    assert!(!desk.folder.join("demo.djq/memory").exists(), "nothing is made for a query that is wrong");
+    // So deep that recursion would end a thread.
+    let deep = format!("select {}1", "1+".repeat(20_000));
+    let output = desk.run(&["sql", "demo.dj", &deep]);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+}
+
+#[test]
+fn a_huge_answer_is_written_as_it_comes() {
+    let desk = Desk::new("sql-huge");
+    desk.demo();
+    csv(&desk, "select count(*) from calls", &[]);
+    // Billions of rows, of which the reader wants a few.
+    let query = "select a.icount, b.icount, c.icount from calls a, calls b, calls c";
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dejavm"))
+        .args(["sql", "demo.dj", query, "--format", "csv"])
+        .current_dir(&desk.folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut beginning = vec![0; 1 << 20];
+    let mut stdout = child.stdout.take().unwrap();
+    std::io::Read::read_exact(&mut stdout, &mut beginning).unwrap();
+    drop(stdout);
+    assert_eq!(child.wait().unwrap().code(), Some(0), "who reads has seen enough");
+    // What must be kept has a limit.
+    let query = "select array_agg(a.icount + b.icount + c.icount) from calls a, calls b, calls c";
+    let refused = desk.refused(&["sql", "demo.dj", query, "--memory", "16"], 1);
+    assert!(refused.contains("--memory"), "{refused}");
+}
