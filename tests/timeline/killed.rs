@@ -21,7 +21,8 @@ fn start(folder: &Scratch, journal: &Path) -> std::process::Child {
         .arg("--kernel")
         .arg(kernel)
         .args(["-m", "8M", "--smp", "2", "--seed", "7", "--rtc", "base=@0", "--idle", "jump"])
-        .args(["--serial", "null"])
+        // Whose checkpoints are close together.
+        .args(["--serial", "null", "--accel", "interp"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
