@@ -88,12 +88,12 @@ impl Pace {
         }
         let speed = self.run.amount / self.run.seconds;
         let (low, high) = LEAST_ICOUNT;
-        let least_icount = ((speed * STRETCH_S) as Icount).clamp(low, high);
+        let least_icount = ((speed * STRETCH_S).round() as Icount).clamp(low, high);
         self.spacing.least_icount = least_icount;
         self.spacing.most_icount = least_icount * MOST_STRETCHES;
         if self.copied.amount >= 1.0 {
             let page_s = self.copied.seconds / self.copied.amount;
-            self.spacing.icount_per_page = ((speed * page_s / COPY_SHARE) as Icount).max(1);
+            self.spacing.icount_per_page = ((speed * page_s / COPY_SHARE).round() as Icount).max(1);
         }
     }
 }
