@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn bytes_are_quoted_as_c_does() {
-        assert_eq!(quoted(b"a\"\\\n\x1b[6n\0007\xFF", true), r#""a\"\\\n\33[6n\0007\377"..."#);
+        assert_eq!(quoted(b"a\"\\\n\x1b[6n\x007\xFF", true), r#""a\"\\\n\33[6n\0007\377"..."#);
     }
 
     #[test]
