@@ -11,6 +11,7 @@ pub mod hostio;
 pub mod logging;
 pub mod output;
 pub mod output_file;
+pub mod output_folder;
 pub mod perf_map;
 pub mod progress;
 #[cfg(feature = "sql")]

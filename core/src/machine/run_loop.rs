@@ -174,6 +174,7 @@ impl Runner<'_, '_> {
             // The limit holds for the iterations of a REP string, too.
             let limit = std::mem::replace(&mut clock.limit, clock.icount + 1);
             let result = match found {
+                Some(block) if self.cpu.stops.only_notes_steps() => self.run_noted(block, limit),
                 Some(block) => {
                     let flow = self.code.insn(block.start as usize).code.flow_control();
                     self.cpu.probes.block_next = flow != FlowControl::Next;
@@ -195,6 +196,30 @@ impl Runner<'_, '_> {
             budget = 1 + (1..budget).take_while(is_clear).count();
         }
         self.run_instructions(block, budget)
+    }
+
+    /// Runs a block whose instructions are noted one by one; the first one was.
+    fn run_noted(&mut self, block: Block, limit: u64) -> Result<(), TripleFault> {
+        let mut index = block.start as usize;
+        self.cpu.block_end = index + (limit - self.env.clock.icount).min(u64::from(block.len)) as usize;
+        loop {
+            let insn = self.code.insn(index);
+            self.cpu.probes.block_next = insn.code.flow_control() != FlowControl::Next;
+            self.env.clock.icount += 1;
+            // Each iteration of a REP string is seen.
+            self.env.clock.limit = self.env.clock.icount;
+            let result = self.cpu.execute(self.env, insn);
+            self.env.clock.limit = limit;
+            if let Err(e) = result {
+                return self.raise(e);
+            }
+            index += 1;
+            if index >= self.cpu.block_end {
+                return Ok(());
+            }
+            let address = self.instruction_address();
+            self.cpu.note_step(self.env, address);
+        }
     }
 
     #[inline(always)]

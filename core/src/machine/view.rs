@@ -156,6 +156,11 @@ impl Machine {
         self.board.probes.take()
     }
 
+    /// Appends what the probes saw since the last call; the room of `records` is used again.
+    pub fn take_probe_records_into(&mut self, records: &mut Vec<ProbeRecord>) {
+        self.board.probes.take_into(records);
+    }
+
     /// Sets all stop points; those set before are gone, and with them what they saw.
     pub fn set_stop_points(&mut self, points: &StopPoints) {
         for cpu in &mut self.vcpus {

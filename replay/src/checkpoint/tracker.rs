@@ -68,6 +68,7 @@ impl Tracker {
             bytes.extend_from_slice(machine.page(number));
         }
         let head = Head { state: machine.save_state().into(), ..head };
+        tracing::debug!(icount = head.at.icount, pages = numbers.len(), "checkpoint");
         self.keeper.keep(Capture { head, numbers, bytes });
     }
 
@@ -93,6 +94,7 @@ impl Tracker {
         machine: &mut M,
         target: &Target,
     ) -> Result<(), CheckpointError> {
+        tracing::debug!(icount = target.head.at.icount, "back to a checkpoint");
         self.keeper.settle();
         let here = std::mem::take(&mut self.aside);
         let written = machine.take_unsaved_pages();

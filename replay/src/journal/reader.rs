@@ -110,6 +110,22 @@ impl<R: Read + Seek> Reader<R> {
         self.chunks.last().map_or(Position::default(), |chunk| chunk.last)
     }
 
+    /// Identifies the run: the machine, where it begins and ends, and its state there. Two journals
+    /// of one run, as with and without its images, have the same. For files that are made of a run
+    /// and kept beside its journal.
+    ///
+    /// # Errors
+    /// If the journal cannot be read, or is damaged.
+    pub fn run_binding(&mut self) -> Result<[u8; 16], JournalError> {
+        let last = self.events_chunks().next_back().copied();
+        let (first_at, last_at) = (self.first(), self.last());
+        let state =
+            last.map(|chunk| self.read_events(&chunk)).transpose()?.map(|events| events.hash.combined);
+        let positions = [first_at.icount, first_at.now_ns, last_at.icount, last_at.now_ns];
+        let bytes = codec::encode(&(self.header.identity(), positions, state));
+        Ok(xxhash_rust::xxh3::xxh3_128(&bytes).to_le_bytes())
+    }
+
     /// What is in an events chunk.
     pub fn read_events(&mut self, chunk: &ChunkEntry) -> Result<EventsChunk, JournalError> {
         let body = read_body(&mut self.file, chunk, ChunkKind::Events)?;

@@ -37,8 +37,12 @@ pub trait RunMachine: SaveMachine {
     fn set_probes(&mut self, _settings: &ProbeSettings) {}
     /// What they saw since the last call.
     fn take_probe_records(&mut self) -> Vec<ProbeRecord> {
-        Vec::new()
+        let mut records = Vec::new();
+        self.take_probe_records_into(&mut records);
+        records
     }
+    /// Appends what they saw since the last call; the room of `records` is used again.
+    fn take_probe_records_into(&mut self, _records: &mut Vec<ProbeRecord>) {}
 }
 
 /// On the calling thread.
@@ -87,8 +91,8 @@ impl RunMachine for Machine {
         Machine::set_probes(self, settings);
     }
 
-    fn take_probe_records(&mut self) -> Vec<ProbeRecord> {
-        Machine::take_probe_records(self)
+    fn take_probe_records_into(&mut self, records: &mut Vec<ProbeRecord>) {
+        Machine::take_probe_records_into(self, records);
     }
 }
 
@@ -138,8 +142,8 @@ impl RunMachine for Engine {
         self.machine().set_probes(settings);
     }
 
-    fn take_probe_records(&mut self) -> Vec<ProbeRecord> {
-        self.machine().take_probe_records()
+    fn take_probe_records_into(&mut self, records: &mut Vec<ProbeRecord>) {
+        self.machine().take_probe_records_into(records);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line: what it may say, as clap derives it. QEMU's spellings are rewritten first
 //! (see [`qemu_spelling`]), so that `-kernel` is `--kernel`.
 
+mod analyse;
 mod checkpoints;
 mod dump;
 mod gdb;
@@ -15,7 +16,12 @@ mod serial;
 mod size;
 mod sql;
 mod trace;
+mod window;
 
+pub use analyse::{
+    CallgraphArgs, CallgraphFormat, CoverageArgs, CoverageFormat, MemhistArgs, ModuleSpec, StatsArgs,
+    StatsPart,
+};
 pub use checkpoints::{CheckpointArgs, CheckpointBudget};
 pub use dump::DumpArgs;
 pub use gdb::{GdbArgs, GdbSpec};
@@ -28,7 +34,9 @@ pub use rtc::RtcBase;
 pub use serial::SerialSpec;
 pub use size::MemorySize;
 pub use sql::{AnswerFormat, SqlArgs, schema, type_name};
-pub use trace::TraceArgs;
+
+pub use trace::{Segment, TraceArgs};
+pub use window::{StretchArgs, WindowArgs};
 
 use crate::console::crash;
 use clap::{Args, Parser, Subcommand};
@@ -177,6 +185,18 @@ from the beginning (as memory does where seeds differ) are left out, and named. 
     /// Show the system calls of a Linux guest, as strace does for one process.
     #[command(after_help = linux::SYSCALLS_EXAMPLES)]
     Syscalls(SyscallsArgs),
+    /// Count events, instructions, blocks and accessed pages of a recorded run.
+    #[command(after_help = analyse::STATS_EXAMPLES)]
+    Stats(StatsArgs),
+    /// Write which code of a recorded run was executed, as drcov or lcov.
+    #[command(after_help = analyse::COVERAGE_EXAMPLES)]
+    Coverage(CoverageArgs),
+    /// Write where the instructions of a recorded run were executed, as a flame graph or folded stacks.
+    #[command(after_help = analyse::CALLGRAPH_EXAMPLES)]
+    Callgraph(CallgraphArgs),
+    /// Tell who accessed some bytes of memory, or who stored there last.
+    #[command(after_help = analyse::MEMHIST_EXAMPLES)]
+    Memhist(MemhistArgs),
     /// Record a guest with a planted race, replay the run that fails, find the moment.
     Demo(DemoArgs),
 }
@@ -252,7 +272,7 @@ pub struct RecordArgs {
 }
 
 /// The images of a journal that only refers to them.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct ImageArgs {
     /// The kernel, where the journal does not hold it.
     #[arg(long, value_name = "FILE")]

@@ -1,44 +1,76 @@
 //! The options of `dejavm trace`.
 
-use super::ImageArgs;
+use super::WindowArgs;
 use clap::Args;
 use dejavm_trace::filter::HELP;
 use dejavm_trace::sink::Format;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// `dejavm trace`
 #[derive(Debug, Args)]
 pub struct TraceArgs {
-    /// The journal.
+    /// The journal; or traces that were written with --format djt, in the order of the run.
     #[arg(value_name = "FILE", required_unless_present = "list")]
-    pub journal: Option<PathBuf>,
-    /// What to look for: NAME or PATTERN with filters (see below), or events=FILE with a list.
-    #[arg(short, long, value_name = "EVENT", required_unless_present = "list", allow_hyphen_values = true)]
+    pub files: Vec<PathBuf>,
+    /// What to look for: NAME or PATTERN with filters (see below), or events=FILE with a list. Of a
+    /// trace: what of it is wanted (default: all).
+    #[arg(short, long, value_name = "EVENT", allow_hyphen_values = true)]
     pub events: Vec<String>,
-    /// The first icount (default: where the journal begins).
-    #[arg(long, value_name = "ICOUNT")]
-    pub from: Option<u64>,
-    /// The first icount that is not wanted any more (default: all to the end).
-    #[arg(long, value_name = "ICOUNT")]
-    pub to: Option<u64>,
     /// Where the trace goes (default: stdout).
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Its format (see below).
-    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = format)]
-    pub format: Format,
+    /// Its format, see below (default: text, or what the name of the output ends with).
+    #[arg(long, value_name = "FORMAT", value_parser = format)]
+    pub format: Option<Format>,
     /// Write over an existing output.
     #[arg(long)]
     pub force: bool,
-    /// How many parts are replayed at once (default: as many as there are cores).
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub jobs: Option<u32>,
+    /// Only part K of N of the stretch.
+    #[arg(long, value_name = "K/N")]
+    pub segment: Option<Segment>,
     /// List all events, with their arguments.
     #[arg(long)]
     pub list: bool,
-    /// Where the images are, if not in the journal.
+    /// The stretch.
     #[command(flatten)]
-    pub images: ImageArgs,
+    pub window: WindowArgs,
+}
+
+impl TraceArgs {
+    /// The format, by its name or by that of the output.
+    pub fn format(&self) -> Format {
+        let extension = self.output.as_deref().and_then(Path::extension).and_then(|e| e.to_str());
+        let by_name = || match extension? {
+            "djt" => Some(Format::Binary),
+            "json" | "jsonl" => Some(Format::Json),
+            "pftrace" | "perfetto-trace" => Some(Format::Perfetto),
+            "ctf" => Some(Format::Ctf),
+            _ => None,
+        };
+        self.format.or_else(by_name).unwrap_or(Format::Text)
+    }
+}
+
+/// Part `k` of `of`, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Which.
+    pub k: u32,
+    /// Of how many.
+    pub of: u32,
+}
+
+impl FromStr for Segment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once('/').and_then(|(k, of)| Some((k.parse().ok()?, of.parse().ok()?)));
+        match parsed {
+            Some((k, of)) if k >= 1 && k <= of && of <= 1 << 20 => Ok(Self { k, of }),
+            _ => Err("a segment is K/N with K from 1 to N, as in 1/4".to_owned()),
+        }
+    }
 }
 
 fn format(text: &str) -> Result<Format, String> {
@@ -57,18 +89,41 @@ pub(super) fn help() -> String {
         "\
 Examples:
   dejavm trace boot.dj -e 'cpu_syscall*' --from 900000000 --to 950000000
-  dejavm trace boot.dj -e cpu_exception,value=14 -o faults.json --format json
+  dejavm trace boot.dj -e cpu_exception,value=14 -o faults.json
   dejavm trace boot.dj -e memory_store,address=0xffffffff82a0c0d8-0xffffffff82a0c0df
+  dejavm trace boot.dj -e cpu_instruction -o all.djt
+  dejavm trace all.djt --from 5000000 --to 5001000        a window of it, as text
+  dejavm trace all.djt --format ctf -o all.ctf            the same events for babeltrace2
   dejavm trace --list
 
 The recording was made without any of this: events are switched on in its replay. Every event bears
 the icount before it, so `dejavm replay FILE --seek ICOUNT` leads to the place. The stretch is cut
 where there are checkpoints, and the parts are replayed at once; the output is the same, to the
-byte, with any --jobs.
+byte, with any --jobs, and with any --accel.
+
+Several machines can share the work, each with a copy of the journal:
+  dejavm trace boot.dj -e 'memory_*' --segment 1/2 -o 1.djt
+  dejavm trace boot.dj -e 'memory_*' --segment 2/2 -o 2.djt
+  dejavm trace 1.djt 2.djt -o all.djt
+gives the very file that one run without --segment writes. Segments in a format of lines or packets
+(text, json, chrome, perfetto, simpletrace) are put together by `cat`.
 
 {HELP}
 
 Formats:
 {formats}"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_counted_from_one() {
+        assert_eq!("2/3".parse(), Ok(Segment { k: 2, of: 3 }));
+        for wrong in ["0/3", "4/3", "1", "a/b", "1/0", "-1/2"] {
+            assert!(wrong.parse::<Segment>().is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! The commands, one file each, and what they share: from the command line to an exit status.
 
+mod analysis_output;
 mod bisect;
+mod callgraph;
+mod coverage;
 mod demo;
 mod diff;
 mod dump;
@@ -9,12 +12,16 @@ pub mod go_live;
 mod info;
 mod linux;
 mod machine;
+mod memhist;
 mod pack;
 mod record;
 mod replay;
 mod run;
 mod setup;
 mod sql;
+mod stats;
+mod stretch;
+mod symbol_files;
 mod trace;
 mod trim;
 mod verify;
@@ -70,6 +77,10 @@ fn execute(command: Command) -> Result<Exit, Failure> {
         Command::Modules(args) => linux::modules::execute(&args),
         Command::Symbols(args) => linux::symbols::execute(&args),
         Command::Syscalls(args) => linux::syscalls::execute(&args),
+        Command::Stats(args) => stats::execute(&args),
+        Command::Coverage(args) => coverage::execute(&args),
+        Command::Callgraph(args) => callgraph::execute(&args),
+        Command::Memhist(args) => memhist::execute(&args),
         Command::Demo(args) => demo::execute(&args),
     }
 }

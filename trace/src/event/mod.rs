@@ -4,9 +4,11 @@
 //! it is off, the machine does not look for it.
 
 mod catalog;
+mod packed;
 mod values;
 
 pub use catalog::{ArgumentType, Description, all, description};
+pub use packed::{MOST_ARGUMENTS, pack, unpack, words};
 pub use values::{Value, Values};
 
 use crate::filter::{EventSpec, SpecError, glob_matches};

@@ -95,7 +95,8 @@ impl Values {
     }
 }
 
-fn cause_name(cause: ResetCause) -> &'static str {
+/// What a cause of a reset is called.
+pub(super) fn cause_name(cause: ResetCause) -> &'static str {
     match cause {
         ResetCause::Button => "button",
         ResetCause::ResetControl => "reset_control",

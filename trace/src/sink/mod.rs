@@ -3,16 +3,22 @@
 //! the parts put together are the same bytes as those of one.
 
 mod chrome;
+mod ctf;
 mod json;
 mod perfetto;
 mod simpletrace;
 mod text;
 
+pub use ctf::metadata as ctf_metadata;
 pub use simpletrace::events_file;
 pub use text::text_line;
 
+use crate::binary::{self, ChunkPlace};
 use dejavm_core::boundary::ProbeRecord;
 use std::io::{self, Write};
+
+/// Fewer records than this get no chunk of their own.
+const FEW: usize = 1 << 12;
 
 /// The formats of traces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,16 +33,26 @@ pub enum Format {
     Perfetto,
     /// QEMU's simpletrace.
     Simpletrace,
+    /// dejavm's own, for [`binary::Reader`].
+    Binary,
+    /// The Common Trace Format.
+    Ctf,
 }
 
 impl Format {
     /// All formats with their names and what they are for.
-    pub const ALL: [(Self, &'static str, &'static str); 5] = [
+    pub const ALL: [(Self, &'static str, &'static str); 7] = [
         (Self::Text, "text", "a line per event: icount, virtual ns, vCPU, name, arguments"),
         (Self::Json, "json", "a JSON object per line"),
         (Self::Chrome, "chrome", "JSON for chrome://tracing and Perfetto's UI"),
         (Self::Perfetto, "perfetto", "protobuf for Perfetto's UI and its trace processor"),
         (Self::Simpletrace, "simpletrace", "QEMU's simpletrace, version 4"),
+        (
+            Self::Binary,
+            "djt",
+            "dejavm's own: compact, found by icount; `dejavm trace FILE.djt` makes the others of it",
+        ),
+        (Self::Ctf, "ctf", "a folder in the Common Trace Format 1.8, for babeltrace2 and Trace Compass"),
     ];
 
     /// What opens a trace.
@@ -46,70 +62,122 @@ impl Format {
             Self::Chrome => chrome::BEGIN.into(),
             Self::Perfetto => perfetto::begin(),
             Self::Simpletrace => simpletrace::begin(),
+            Self::Binary => binary::begin(),
+            Self::Ctf => Vec::new(),
         }
     }
 
-    /// Some records. Where they are cut decides only about formats that are made of chunks.
-    pub fn encode(self, records: &[ProbeRecord]) -> Vec<u8> {
+    /// Some records, for a writer. Where they are cut decides only about formats that are made of
+    /// chunks.
+    pub fn prepare(self, records: &[ProbeRecord]) -> Encoded {
+        if self == Self::Binary {
+            return match records.len() {
+                0..FEW => Encoded::Few(records.to_vec()),
+                _ => Encoded::Chunks(binary::encode(records)),
+            };
+        }
+        let (Some(first), Some(last)) = (records.first(), records.last()) else {
+            return Encoded::Chunks(Vec::new());
+        };
+        let place = ChunkPlace {
+            offset: 0,
+            records: records.len() as u32,
+            first_icount: first.position.icount,
+            last_icount: last.position.icount,
+        };
+        Encoded::Chunks(vec![(place, self.encode(records))])
+    }
+
+    fn encode(self, records: &[ProbeRecord]) -> Vec<u8> {
         match self {
             Self::Text => text::encode(records),
             Self::Json => json::encode(records),
             Self::Chrome => chrome::encode(records),
             Self::Perfetto => perfetto::encode(records),
             Self::Simpletrace => simpletrace::encode(records),
+            Self::Ctf => ctf::encode(records),
+            Self::Binary => binary::encode(records).into_iter().flat_map(|(_, bytes)| bytes).collect(),
         }
     }
 
-    /// What closes a trace that is made of these chunks.
-    pub fn end(self, _chunks: &[Chunk]) -> Vec<u8> {
+    /// What closes a trace of so many bytes that is made of these chunks.
+    fn end(self, written: u64, chunks: &[ChunkPlace]) -> Vec<u8> {
         match self {
             Self::Chrome => chrome::END.into(),
-            Self::Text | Self::Json | Self::Perfetto | Self::Simpletrace => Vec::new(),
+            Self::Binary => binary::end(written, chunks),
+            Self::Text | Self::Json | Self::Perfetto | Self::Simpletrace | Self::Ctf => Vec::new(),
+        }
+    }
+
+    /// Whether a trace of it can be put together of parts of the run by appending files: the first
+    /// opens it, the last closes it. If not, each part is a trace of its own.
+    pub fn can_be_appended(self) -> bool {
+        !matches!(self, Self::Binary | Self::Ctf)
+    }
+
+    /// Whether a trace of it is a folder.
+    pub fn is_folder(self) -> bool {
+        self == Self::Ctf
+    }
+}
+
+/// Records in a format, as any thread can make them, for a [`Writer`].
+#[derive(Clone, Debug)]
+pub enum Encoded {
+    /// Too few for a chunk of their own.
+    Few(Vec<ProbeRecord>),
+    /// Chunks with their bytes; or bytes, of a format without chunks.
+    Chunks(Vec<(ChunkPlace, Vec<u8>)>),
+}
+
+impl Encoded {
+    /// How many records.
+    pub fn records(&self) -> u64 {
+        match self {
+            Self::Few(records) => records.len() as u64,
+            Self::Chunks(chunks) => chunks.iter().map(|(place, _)| u64::from(place.records)).sum(),
         }
     }
 }
 
-/// A run of records that was encoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Chunk {
-    /// The icount of the first record.
-    pub first_icount: u64,
-    /// That of the last.
-    pub last_icount: u64,
-    /// How many there are.
-    pub records: u64,
-    /// Where it begins in the file.
-    pub offset: u64,
-    /// How many bytes it has.
-    pub bytes: u64,
+/// Which ends of a trace a writer is to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// What opens it.
+    pub opening: bool,
+    /// What closes it.
+    pub closing: bool,
 }
 
-impl Chunk {
-    /// That of some records, encoded in so many bytes.
-    pub fn of(records: &[ProbeRecord], bytes: usize) -> Option<Self> {
-        Some(Self {
-            first_icount: records.first()?.position.icount,
-            last_icount: records.last()?.position.icount,
-            records: records.len() as u64,
-            offset: 0,
-            bytes: bytes as u64,
-        })
-    }
+impl Ends {
+    /// A whole trace.
+    pub const BOTH: Self = Self { opening: true, closing: true };
 }
 
 /// Writes a trace.
 pub struct Writer {
     format: Format,
+    ends: Ends,
     output: Option<Box<dyn Write + Send>>,
     begun: bool,
     written: u64,
-    chunks: Vec<Chunk>,
+    records: u64,
+    chunks: Vec<ChunkPlace>,
+    /// Too few for a chunk so far.
+    waiting: Vec<ProbeRecord>,
 }
 
 impl Writer {
     /// In a format, to `output`.
     pub fn new(format: Format, output: Box<dyn Write + Send>) -> Self {
-        Self { format, output: Some(output), begun: false, written: 0, chunks: Vec::new() }
+        Self::part(format, Ends::BOTH, output)
+    }
+
+    /// A part of a trace, if the format [can be appended](Format::can_be_appended).
+    pub fn part(format: Format, ends: Ends, output: Box<dyn Write + Send>) -> Self {
+        let ends = if format.can_be_appended() { ends } else { Ends::BOTH };
+        let (chunks, waiting) = (Vec::new(), Vec::new());
+        Self { format, ends, output: Some(output), begun: false, written: 0, records: 0, chunks, waiting }
     }
 
     /// Some records more.
@@ -117,22 +185,25 @@ impl Writer {
     /// # Errors
     /// Of the output.
     pub fn write(&mut self, records: &[ProbeRecord]) -> io::Result<()> {
-        let bytes = self.format.encode(records);
-        match Chunk::of(records, bytes.len()) {
-            Some(chunk) => self.write_chunk(chunk, &bytes),
-            None => Ok(()),
-        }
+        self.write_encoded(self.format.prepare(records))?;
+        self.output.as_mut().map_or(Ok(()), |output| output.flush())
     }
 
     /// Records that are encoded.
     ///
     /// # Errors
     /// Of the output.
-    pub fn write_chunk(&mut self, chunk: Chunk, bytes: &[u8]) -> io::Result<()> {
-        self.begin()?;
-        self.chunks.push(Chunk { offset: self.written, ..chunk });
-        self.put(bytes)?;
-        self.output.as_mut().map_or(Ok(()), |output| output.flush())
+    pub fn write_encoded(&mut self, encoded: Encoded) -> io::Result<()> {
+        match encoded {
+            Encoded::Few(records) => {
+                self.waiting.extend(records);
+                if self.waiting.len() >= FEW { self.put_waiting() } else { Ok(()) }
+            }
+            Encoded::Chunks(chunks) => {
+                self.put_waiting()?;
+                self.put_chunks(chunks)
+            }
+        }
     }
 
     /// Closes the trace; how many records it has.
@@ -141,7 +212,7 @@ impl Writer {
     /// Of the output.
     pub fn finish(mut self) -> io::Result<u64> {
         self.close()?;
-        Ok(self.chunks.iter().map(|chunk| chunk.records).sum())
+        Ok(self.records)
     }
 
     /// Writes nothing more.
@@ -149,8 +220,25 @@ impl Writer {
         self.output = None;
     }
 
+    fn put_waiting(&mut self) -> io::Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.put_chunks(binary::encode(&waiting))
+    }
+
+    fn put_chunks(&mut self, chunks: Vec<(ChunkPlace, Vec<u8>)>) -> io::Result<()> {
+        self.begin()?;
+        for (place, bytes) in chunks {
+            self.records += u64::from(place.records);
+            if self.format == Format::Binary {
+                self.chunks.push(ChunkPlace { offset: self.written, ..place });
+            }
+            self.put(&bytes)?;
+        }
+        Ok(())
+    }
+
     fn begin(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.begun, true) {
+        if std::mem::replace(&mut self.begun, true) || !self.ends.opening {
             return Ok(());
         }
         self.put(&self.format.begin())
@@ -163,7 +251,10 @@ impl Writer {
 
     fn close(&mut self) -> io::Result<()> {
         self.begin()?;
-        self.put(&self.format.end(&self.chunks))?;
+        self.put_waiting()?;
+        if self.ends.closing {
+            self.put(&self.format.end(self.written, &self.chunks))?;
+        }
         self.output.take().map_or(Ok(()), |mut output| output.flush())
     }
 }

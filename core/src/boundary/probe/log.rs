@@ -67,7 +67,7 @@ impl ProbeLog {
 
     /// Something happened.
     pub fn push_at(&mut self, position: Position, origin: Option<Origin>, event: ProbeEvent) {
-        let Some(rule) = self.rules.get(event.kind().index()).copied().flatten() else { return };
+        let Some(Some(rule)) = self.rules.get(event.kind().index()) else { return };
         let here = match origin {
             Some(origin) => rule.has_vcpu(origin.vcpu),
             None => rule.vcpus == ProbeRule::EVERYWHERE,
@@ -103,6 +103,16 @@ impl ProbeLog {
     pub fn take(&mut self) -> Vec<ProbeRecord> {
         self.delivered = 0;
         std::mem::take(&mut self.records)
+    }
+
+    /// Appends what was seen since the last call; the room of `records` is used again.
+    pub fn take_into(&mut self, records: &mut Vec<ProbeRecord>) {
+        self.delivered = 0;
+        if records.is_empty() {
+            std::mem::swap(&mut self.records, records);
+        } else {
+            records.append(&mut self.records);
+        }
     }
 
     /// The machine is put elsewhere: what was seen is of the past.

@@ -69,6 +69,21 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
         take: &mut dyn FnMut(Piece<T>) -> bool,
         observer: &mut dyn Observer,
     ) -> Result<bool, SessionError> {
+        self.extract_with(extraction, &|records, _| encode(records), take, observer)
+    }
+
+    /// [`Self::extract`], with a look at the machine, which stands at the end of the piece then:
+    /// at a multiple of [`PIECE_ICOUNT`], or where the stretch ends.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn extract_with<T: Send>(
+        &mut self,
+        extraction: &Extraction,
+        encode: &(dyn Fn(&[ProbeRecord], &M) -> T + Sync),
+        take: &mut dyn FnMut(Piece<T>) -> bool,
+        observer: &mut dyn Observer,
+    ) -> Result<bool, SessionError> {
         let (first, last) = (self.first().icount, self.last().icount);
         let from = extraction.from.max(first);
         let to = extraction.to.min(last.saturating_add(1));
@@ -85,7 +100,8 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
             workers.push(Worker::new((self.make)()?, self.checkpoints().clone()));
         }
         let inputs = self.travel.inputs.clone();
-        let job = Job { probes: &extraction.probes, parts, inputs: &inputs, encode, flow: Flow::default() };
+        let job: Job<'_, M, T> =
+            Job { probes: &extraction.probes, parts, inputs: &inputs, encode, flow: Flow::default() };
         job.run(workers, take, &mut |icount| observer.progress(icount, to))
     }
 
@@ -147,16 +163,16 @@ impl Flow {
     }
 }
 
-struct Job<'a, T> {
+struct Job<'a, M, T> {
     probes: &'a ProbeSettings,
     parts: Vec<Part>,
     inputs: &'a Inputs,
-    encode: &'a (dyn Fn(&[ProbeRecord]) -> T + Sync),
+    encode: &'a (dyn Fn(&[ProbeRecord], &M) -> T + Sync),
     flow: Flow,
 }
 
-impl<T: Send> Job<'_, T> {
-    fn run<M: RunMachine + Send>(
+impl<M: RunMachine + Send, T: Send> Job<'_, M, T> {
+    fn run(
         &self,
         mut workers: Vec<Worker<M>>,
         take: &mut dyn FnMut(Piece<T>) -> bool,
@@ -211,12 +227,12 @@ impl<T: Send> Job<'_, T> {
         Ok(true)
     }
 
-    fn work<M: RunMachine>(&self, worker: &mut Worker<M>, part: usize, tell: &Sender<Message<T>>) {
+    fn work(&self, worker: &mut Worker<M>, part: usize, tell: &Sender<Message<T>>) {
         let Part { from, to, start } = &self.parts[part];
-        let watched = worker.watch(self.inputs, self.probes, start, *from..*to, |records, here| {
+        let watched = worker.watch(self.inputs, self.probes, start, *from..*to, |records, machine, here| {
             // Nobody listens any more only if all is cancelled.
             if !records.is_empty() {
-                let piece = Piece { records: records.len() as u64, encoded: (self.encode)(records) };
+                let piece = Piece { records: records.len() as u64, encoded: (self.encode)(records, machine) };
                 self.flow.change(|flow| flow.waiting += piece.records);
                 let _ = tell.send(Message::Piece(piece));
             }

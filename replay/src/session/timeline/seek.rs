@@ -83,6 +83,7 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
             return Ok(ReplayStop::Reached);
         }
         let _held = self.travel.filler.as_ref().map(Filler::hold);
+        tracing::debug!(from = here.icount, to = icount, "seek");
         self.approach(icount)?;
         let stop = self.run_near(icount, observer)?;
         if stop == ReplayStop::Reached {

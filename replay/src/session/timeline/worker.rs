@@ -144,7 +144,7 @@ impl<M: RunMachine> Worker<M> {
         probes: &ProbeSettings,
         start: &Target,
         range: Range<Icount>,
-        mut take: impl FnMut(&[ProbeRecord], Icount) -> bool,
+        mut take: impl FnMut(&[ProbeRecord], &M, Icount) -> bool,
     ) -> Result<(), SessionError> {
         let useless = |error: CheckpointError| SessionError::BadStart(error.to_string());
         self.machine.set_probes(&ProbeSettings::default());
@@ -152,21 +152,21 @@ impl<M: RunMachine> Worker<M> {
         let mut events = inputs.events()[start.head.events as usize..].iter().peekable();
         let quiet = Position { icount: range.start.saturating_sub(1), now_ns: 0 };
         self.run_with_inputs(&mut events, quiet)?;
-        self.machine.take_probe_records();
-        self.machine.set_probes(probes);
         let mut records = Vec::new();
+        self.machine.take_probe_records_into(&mut records);
+        records.clear();
+        self.machine.set_probes(probes);
         let mut from = range.start;
         while from < range.end {
             let to = ((from / PIECE_ICOUNT + 1) * PIECE_ICOUNT).min(range.end);
             let ended = self.run_with_inputs(&mut events, Position { icount: to, now_ns: 0 })?;
-            records.append(&mut self.machine.take_probe_records());
+            self.machine.take_probe_records_into(&mut records);
             let of_later = records.partition_point(|record| record.position.icount < to);
-            let later = records.split_off(of_later);
             let first = records.partition_point(|record| record.position.icount < range.start);
-            if !take(&records[first..], to) || ended {
+            if !take(&records[first..of_later.max(first)], &self.machine, to) || ended {
                 break;
             }
-            records = later;
+            records.drain(..of_later);
             from = to;
         }
         self.machine.set_probes(&ProbeSettings::default());

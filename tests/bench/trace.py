@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""Measures how fast traces are extracted from a recording of Linux, and how much room they take.
+
+    tests/bench/trace.py [--rounds N] [--accel interp|jit] [--from ICOUNT] [--to ICOUNT] [--no-qemu]
+
+Records a Debian kernel that boots and powers off, then by turns, N times (default 3): replays the stretch
+without tracing (one core), and extracts from it all instructions, all blocks, and all loads and stores, with
+one job and with two, into dejavm's own format. QEMU boots the same guest with `-d exec,nochain`, which writes
+a line for each block that it executes, and without. What counts are the ratios of the medians. Last, with all events off: a replay by
+this build, with `--trace` for an event that never comes and without it.
+
+Needs `cargo build --release`, the guests (guests/debian/build), and qemu-system-x86_64 unless --no-qemu. Run
+it on an idle machine.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TRACES = {
+    "instructions": ["-e", "cpu_instruction"],
+    "blocks": ["-e", "cpu_block"],
+    "memory": ["-e", "memory_*"],
+}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--accel", choices=("interp", "jit"), default="interp")
+    parser.add_argument("--from", dest="first", type=int, default=None)
+    parser.add_argument("--to", dest="last", type=int, default=None)
+    parser.add_argument("--no-qemu", action="store_true")
+    return parser.parse_args()
+
+
+def file_of(*parts):
+    path = os.path.join(*parts)
+    if not os.path.exists(path):
+        sys.exit(f"{path} is missing: `cargo build --release` and `guests/debian/build` make what is needed")
+    return path
+
+
+def program():
+    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+    return os.environ.get("DEJAVM") or file_of(target, "release", "dejavm")
+
+
+def guest():
+    guests = os.environ.get("DEJAVM_GUESTS", os.path.join(ROOT, "target", "guests"))
+    kernel, initrd = file_of(guests, "vmlinuz-cloud"), file_of(guests, "initrd.gz")
+    return ["-m", "256M", "-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 dejavm.mode=poweroff"]
+
+
+def seconds(command, **more):
+    """CPU and elapsed seconds of a command."""
+    before, start = os.times(), time.monotonic()
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL, timeout=3600, **more)
+    elapsed, after = time.monotonic() - start, os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return cpu, elapsed
+
+
+def events_in(trace):
+    """How many records a trace has: those of its chunks, by their headers (trace/src/binary/FORMAT.md)."""
+    count, at = 0, 16
+    with open(trace, "rb") as file:
+        while True:
+            file.seek(at)
+            header = file.read(44)
+            if len(header) < 44 or header[:3] != b"DJt":
+                return count
+            if header[3:4] == b"R":
+                count += int.from_bytes(header[16:20], "little")
+            at += 44 + int.from_bytes(header[4:8], "little")
+
+
+def dejavm(args, journal, folder):
+    """name -> (CPU seconds, elapsed, events, bytes), once."""
+    stretch = ["--from", str(args.first), "--to", str(args.last), "--accel", args.accel]
+    results = {}
+    # An event that a run has at most once costs nothing: this is the replay alone.
+    command = [program(), "trace", journal, "-e", "machine_power_off", "-o", os.path.join(folder, "none.djt"), "--force"]
+    for jobs in ("1", "2"):
+        results["untraced", jobs] = (*seconds(command + stretch + ["-j", jobs]), 0, 0)
+        for name, events in TRACES.items():
+            output = os.path.join(folder, name + ".djt")
+            times = seconds([program(), "trace", journal, *events, "-o", output, "--force", "-j", jobs, *stretch])
+            results[name, jobs] = (*times, events_in(output), os.path.getsize(output))
+    return results
+
+
+def qemu(folder):
+    """The same guest in QEMU: without and with a log of its blocks."""
+    board = ["qemu-system-x86_64", "-M", "pc,hpet=off", "-nodefaults", "-display", "none", "-accel", "tcg", "-net", "none",
+             "-no-reboot", "-serial", "null", "-icount", "shift=1,sleep=off", *guest()]
+    log = os.path.join(folder, "exec.log")
+    plain = seconds(board)
+    traced = seconds(board + ["-d", "exec,nochain", "-D", log])
+    with open(log, "rb") as file:
+        lines = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+    size = os.path.getsize(log)
+    os.remove(log)
+    return {"qemu": (*plain, 0, 0), "qemu -d exec,nochain": (*traced, lines, size)}
+
+
+def main():
+    args = arguments()
+    with tempfile.TemporaryDirectory(prefix="dejavm-bench-") as folder:
+        journal = os.path.join(folder, "run.dj")
+        subprocess.run([program(), "record", "-o", journal, "--idle", "jump", "-nographic", "-no-reboot", "--seed", "1",
+                        *guest()], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        info = json.loads(subprocess.run([program(), "info", "--json", journal], check=True, capture_output=True).stdout)
+        length = info["length_icount"]
+        args.first = 0 if args.first is None else args.first
+        args.last = length if args.last is None else min(args.last, length)
+        instructions = args.last - args.first
+        rounds = []
+        for _ in range(args.rounds):
+            one = dejavm(args, journal, folder)
+            if not args.no_qemu and shutil.which("qemu-system-x86_64"):
+                one |= qemu(folder)
+            rounds.append(one)
+        print(f"{instructions} instructions of {length}, --accel {args.accel}, medians of {args.rounds} rounds")
+        median = {name: [statistics.median(one[name][k] for one in rounds) for k in range(4)] for name in rounds[0]}
+        base = median["untraced", "1"][1]
+        for name, (cpu, elapsed, events, size) in median.items():
+            label = name if isinstance(name, str) else f"{name[0]}, {name[1]} job{'s' if name[1] == '2' else ''}"
+            line = f"{label:24} {elapsed:8.2f} s ({cpu:.2f} CPU)"
+            if not isinstance(name, str):
+                line += f"  {base / elapsed:5.2f} of untraced speed"
+            if events:
+                line += f"  {events / elapsed / 1e6:8.2f} M events/s  {size / events:6.3f} bytes/event"
+            print(line)
+        if "qemu" in median:
+            slowdown = median["qemu -d exec,nochain"][1] / median["qemu"][1]
+            ours = median["blocks", "1"][1] / base
+            print(f"a block trace slows QEMU {slowdown:.1f} times, dejavm {ours:.1f} times")
+
+
+main()

@@ -1,0 +1,111 @@
+//! Looking at a stretch of a recording with probes on, in parallel: what all commands of analysis
+//! begin with.
+
+use super::verify::{given_images, reader, session_failure, use_checkpoints};
+use crate::args::{CheckpointArgs, WindowArgs};
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::progress::Progress;
+use dejavm_core::boundary::{ProbeRecord, ProbeSettings};
+use dejavm_core::machine::Machine;
+use dejavm_core::types::Icount;
+use dejavm_replay::session::timeline::{Extraction, Piece};
+use dejavm_replay::session::{Observer, ReplaySession, SessionError};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// A recording that is open, and a stretch of it.
+pub struct Stretch {
+    /// Its journal.
+    pub session: ReplaySession<Machine, File>,
+    journal: PathBuf,
+    /// The first icount.
+    pub from: Icount,
+    /// The first that is not wanted any more.
+    pub to: Icount,
+    machines: usize,
+}
+
+/// How a look ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// All was seen.
+    Whole,
+    /// Whoever took it wanted no more.
+    Stopped,
+    /// The run is not the one that was recorded; the user was told.
+    Diverged,
+}
+
+impl Looked {
+    /// The exit status, if it is not that all was seen.
+    pub fn failed(self) -> Option<Exit> {
+        (self == Self::Diverged).then_some(Exit::Divergence)
+    }
+}
+
+impl Stretch {
+    /// Opens the journal, with its checkpoints.
+    ///
+    /// # Errors
+    /// If it cannot be, or the stretch is not in it.
+    pub fn open(journal: &Path, window: &WindowArgs) -> Result<Self, Failure> {
+        let accel = super::machine::accel(window.accel);
+        let reader = reader(journal)?;
+        let given = given_images(journal, &window.images, reader.header())?;
+        let session = ReplaySession::open_here_with(reader, given, accel);
+        let mut session = session.map_err(|e| session_failure(journal, &e))?;
+        use_checkpoints(&mut session, journal, CheckpointArgs::default(), accel);
+        let (first, last) = (session.first().icount, session.last().icount);
+        let from = window.from.unwrap_or(first).max(first);
+        let to = window.to.map_or(last.saturating_add(1), |to| to.min(last.saturating_add(1)));
+        if from > last {
+            let error = SessionError::BeyondEnd { icount: from, last };
+            return Err(session_failure(journal, &error));
+        }
+        if from >= to {
+            let error = SessionError::EmptyStretch { from, to: window.to.unwrap_or(to) };
+            return Err(session_failure(journal, &error));
+        }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let machines = window.jobs.map_or(cores, |jobs| jobs as usize);
+        Ok(Self { session, journal: journal.to_owned(), from, to, machines })
+    }
+
+    /// Hands what `encode` makes of the records, and of the machine at the end of each piece, to
+    /// `take`, in the order of the run; `take` says whether to go on.
+    ///
+    /// # Errors
+    /// If the stretch cannot be replayed.
+    pub fn look<T: Send>(
+        &mut self,
+        doing: &'static str,
+        probes: ProbeSettings,
+        encode: &(dyn Fn(&[ProbeRecord], &Machine) -> T + Sync),
+        take: &mut dyn FnMut(T) -> bool,
+    ) -> Result<Looked, Failure> {
+        let (from, to, machines) = (self.from, self.to, self.machines);
+        let mut progress = Shown(Progress::icount(doing, from, to), from);
+        let mut take_piece = |piece: Piece<T>| take(piece.encoded);
+        let extraction = Extraction { probes, from, to, machines };
+        match self.session.extract_with(&extraction, encode, &mut take_piece, &mut progress) {
+            Ok(true) => Ok(Looked::Whole),
+            Ok(false) => Ok(Looked::Stopped),
+            Err(SessionError::Divergence(divergence)) => {
+                eprintln!("dejavm: {}: {divergence}", self.journal.display());
+                Ok(Looked::Diverged)
+            }
+            Err(error) => Err(session_failure(&self.journal, &error)),
+        }
+    }
+}
+
+/// Shows how far it is.
+struct Shown(Progress, Icount);
+
+impl Observer for Shown {
+    fn progress(&mut self, icount: Icount, _total: Icount) -> bool {
+        self.0.done(icount.saturating_sub(self.1));
+        true
+    }
+}

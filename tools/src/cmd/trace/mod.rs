@@ -1,0 +1,115 @@
+//! `dejavm trace`: events of a recorded run, switched on afterwards; and traces into other formats.
+
+mod convert;
+mod output;
+
+use super::setup::event_specs;
+use super::stretch::{Looked, Stretch};
+use crate::args::{Segment, TraceArgs};
+use crate::error::Failure;
+use crate::exit::Exit;
+use dejavm_core::boundary::ProbeSettings;
+use dejavm_core::types::Icount;
+use dejavm_replay::session::timeline::PIECE_ICOUNT;
+use dejavm_trace::binary::is_trace;
+use dejavm_trace::event::{ArgumentType, Description, all};
+use dejavm_trace::sink::{Encoded, Ends, Format, events_file};
+use output::Output;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// Does it.
+pub fn execute(args: &TraceArgs) -> Result<Exit, Failure> {
+    let format = args.format();
+    let Some(first) = args.files.first().filter(|_| !args.list) else {
+        list(format);
+        return Ok(Exit::Success);
+    };
+    let mut probes = ProbeSettings::default();
+    for spec in event_specs(&args.events)? {
+        spec.apply(&mut probes).map_err(|e| Failure::new(e.to_string()))?;
+    }
+    if begins_like_a_trace(first)? {
+        if args.segment.is_some() {
+            return Err(Failure::new("--segment is for a recording, not for a trace"));
+        }
+        return convert::execute(args, format, (!args.events.is_empty()).then_some(&probes));
+    }
+    if args.files.len() > 1 {
+        return Err(Failure::new("one journal at a time").advice("several FILEs must all be traces (*.djt)"));
+    }
+    if probes.on.is_empty() {
+        return Err(Failure::new("no event is switched on: say which with --events")
+            .advice("`dejavm trace --list` lists all events"));
+    }
+    extract(args, first, format, probes)
+}
+
+fn extract(args: &TraceArgs, journal: &Path, format: Format, probes: ProbeSettings) -> Result<Exit, Failure> {
+    let mut stretch = Stretch::open(journal, &args.window)?;
+    let mut ends = Ends::BOTH;
+    if let Some(segment) = args.segment {
+        (stretch.from, stretch.to) = part(segment, stretch.from, stretch.to);
+        ends = Ends { opening: segment.k == 1, closing: segment.k == segment.of };
+    }
+    let mut output = Output::create(args, format, ends)?;
+    if stretch.from < stretch.to {
+        let encode = |records: &[_], _: &_| format.prepare(records);
+        let mut take = |encoded: Encoded| output.write(encoded);
+        match stretch.look("tracing", probes, &encode, &mut take)? {
+            Looked::Diverged => return Ok(Exit::Divergence),
+            Looked::Whole | Looked::Stopped => {}
+        }
+    }
+    output.finish()
+}
+
+/// Part of a stretch; parts end where pieces of an extraction do, so that formats made of chunks are
+/// cut at the same places.
+fn part(Segment { k, of }: Segment, from: Icount, to: Icount) -> (Icount, Icount) {
+    let end = |n: u32| {
+        let at = from + (u128::from(to - from) * u128::from(n) / u128::from(of)) as Icount;
+        if n == 0 || n == of { at } else { at.div_ceil(PIECE_ICOUNT).saturating_mul(PIECE_ICOUNT).min(to) }
+    };
+    (end(k - 1), end(k))
+}
+
+fn begins_like_a_trace(path: &Path) -> Result<bool, Failure> {
+    let mut beginning = Vec::new();
+    let file = File::open(path).map_err(|e| Failure::file("open", path, &e))?;
+    file.take(8).read_to_end(&mut beginning).map_err(|e| Failure::file("read", path, &e))?;
+    Ok(is_trace(&beginning))
+}
+
+fn list(format: Format) {
+    if format == Format::Simpletrace {
+        crate::output::print(format_args!("{}", events_file()));
+        return;
+    }
+    for Description { name, arguments, about, .. } in all() {
+        let of = |&(name, kind): &(&'static str, ArgumentType)| match kind {
+            ArgumentType::U64 => name.to_owned(),
+            ArgumentType::Text => format!("{name}:text"),
+        };
+        let arguments: Vec<String> = arguments.iter().map(of).collect();
+        crate::say!("{name:<24} {about} ({})", arguments.join(", "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_meet_and_cover_the_stretch() {
+        for (from, to) in [(0, 10 * PIECE_ICOUNT), (12_345, 9_876_543), (5, 6), (7, u64::MAX)] {
+            for of in [1, 2, 3, 7, 64] {
+                let parts: Vec<_> = (1..=of).map(|k| part(Segment { k, of }, from, to)).collect();
+                assert_eq!((parts[0].0, parts[of as usize - 1].1), (from, to));
+                assert!(parts.iter().all(|(from, to)| from <= to));
+                assert!(parts.windows(2).all(|two| two[0].1 == two[1].0), "{parts:?}");
+            }
+        }
+    }
+}

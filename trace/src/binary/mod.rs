@@ -1,0 +1,130 @@
+//! dejavm's own format of traces (`*.djt`): `FORMAT.md` beside this file. Chunks of records that can
+//! be found by icount, each with its checksum; a full instruction trace takes well under a byte per
+//! instruction.
+
+mod chunk;
+mod column;
+mod reader;
+mod records;
+mod schema;
+pub(crate) mod varint;
+
+pub use chunk::ChunkPlace;
+pub use reader::{Reader, is_trace};
+pub use records::MOST_RECORDS;
+
+use chunk::{ChunkHeader, HEADER_BYTES, Kind};
+use dejavm_core::boundary::ProbeRecord;
+
+/// The version of the format.
+pub const VERSION: u32 = 1;
+
+const MAGIC: [u8; 8] = *b"\x89DJT\r\n\x1a\n";
+const PREAMBLE_BYTES: usize = 16;
+const TRAILER_MAGIC: [u8; 4] = *b"DJtZ";
+const TRAILER_BYTES: usize = 16;
+/// zstd's level: more takes longer than the replay, and gains little.
+const LEVEL: i32 = 1;
+
+/// What is wrong with a trace file.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceFileError {
+    /// The host cannot read it.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// It is something else.
+    #[error("this is no trace of dejavm")]
+    NotATrace,
+    /// It is of another version.
+    #[error("this trace has version {found} of the format; this dejavm reads version {VERSION}")]
+    Version {
+        /// Its version.
+        found: u32,
+    },
+    /// A chunk is not what was written.
+    #[error("damaged at byte {offset}: {what}")]
+    Damaged {
+        /// Where the chunk begins.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// A body that breaks the rules of the format.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// An event that this program has not.
+    #[error("it holds the event {0:?}, which this dejavm does not know")]
+    UnknownEvent(String),
+}
+
+impl TraceFileError {
+    /// The same, of the chunk at `offset`.
+    fn at(self, offset: u64) -> Self {
+        match self {
+            Self::Malformed(what) => Self::Damaged { offset, what: what.to_owned() },
+            other => other,
+        }
+    }
+}
+
+/// What opens a trace: the preamble and the schema.
+pub fn begin() -> Vec<u8> {
+    let mut out = MAGIC.to_vec();
+    out.extend_from_slice(&VERSION.to_le_bytes());
+    let crc = crc32fast::hash(&out);
+    out.extend_from_slice(&crc.to_le_bytes());
+    chunk::put(&mut out, ChunkHeader::of(Kind::Schema), &schema::encode());
+    out
+}
+
+/// Records, in chunks; each with how many bytes it has.
+pub fn encode(records: &[ProbeRecord]) -> Vec<(ChunkPlace, Vec<u8>)> {
+    let encode_chunk = |records: &[ProbeRecord]| {
+        let mut out = Vec::new();
+        let (first, last) = (records.first()?, records.last()?);
+        let (first_icount, last_icount) = (first.position.icount, last.position.icount);
+        let count = records.len() as u32;
+        let header =
+            ChunkHeader { records: count, first_icount, last_icount, ..ChunkHeader::of(Kind::Records) };
+        chunk::put(&mut out, header, &records::encode(records));
+        let place = ChunkPlace { offset: 0, records: count, first_icount, last_icount };
+        Some((place, out))
+    };
+    records.chunks(MOST_RECORDS).filter_map(encode_chunk).collect()
+}
+
+/// Tells whether chunks that were encoded elsewhere have the events that are here.
+pub(crate) fn schema_crc() -> u32 {
+    crc32fast::hash(&schema::encode())
+}
+
+/// The records of chunks that this dejavm has [encoded](encode), one after the other.
+///
+/// # Errors
+/// If they are not what was written.
+pub(crate) fn decode_chunks(mut bytes: &[u8]) -> Result<Vec<ProbeRecord>, TraceFileError> {
+    let events = schema::decode(&schema::encode())?;
+    let mut records = Vec::new();
+    while !bytes.is_empty() {
+        let short = TraceFileError::Malformed("it ends within a chunk");
+        let Some((head, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return Err(short) };
+        let header = ChunkHeader::from_bytes(head)?;
+        let Some((stored, rest)) = rest.split_at_checked(header.stored as usize) else { return Err(short) };
+        let body = header.open(stored)?;
+        records.extend(records::decode(&body, header.first_icount, header.records as usize, &events)?);
+        bytes = rest;
+    }
+    Ok(records)
+}
+
+/// What closes a trace of so many bytes with these chunks: the index and the trailer.
+pub fn end(offset: u64, chunks: &[ChunkPlace]) -> Vec<u8> {
+    let mut out = Vec::new();
+    chunk::put(&mut out, ChunkHeader::of(Kind::Index), &chunk::encode_index(chunks));
+    let mut trailer = offset.to_le_bytes().to_vec();
+    trailer.extend_from_slice(&TRAILER_MAGIC);
+    let crc = crc32fast::hash(&trailer);
+    trailer.extend_from_slice(&crc.to_le_bytes());
+    out.extend_from_slice(&trailer);
+    out
+}
