@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 
 /// Kernel stacks of Linux are aligned to their size; no two of them share such a stretch.
 const KERNEL_STACK_SHIFT: u32 = 14;
-/// Stacks of programs are at least so far apart.
+/// Stacks of programs are told apart by stretches of this size; one that reaches into the next stretch
+/// is the same.
 const USER_STACK_SHIFT: u32 = 20;
 
 /// A stack: its address space (0: of all), and where it is.
@@ -165,7 +166,7 @@ impl CallGraph {
     /// The stack that `rsp` is of becomes that of the vCPU. An empty one that a call leads to
     /// continues the one before.
     fn switch(&mut self, vcpu: u8, record: &ProbeRecord, rsp: u64, by_call: bool) -> StackKey {
-        let key = stack_key(record.cr3, rsp);
+        let key = self.key_near(stack_key(record.cr3, rsp), rsp);
         let before = self.current.insert(vcpu, key);
         if before == Some(key) {
             return key;
@@ -178,6 +179,17 @@ impl CallGraph {
             self.stacks.insert(key, Stack { frames: Vec::new(), base, entered_from });
         }
         key
+    }
+
+    /// The stack of a program that is in use around there, if there is one.
+    fn key_near(&self, key: StackKey, rsp: u64) -> StackKey {
+        if rsp >> 63 == 1 {
+            return key;
+        }
+        let (cr3, stretch) = key;
+        let near = [key, (cr3, stretch + 1), (cr3, stretch.wrapping_sub(1))];
+        let in_use = |key: &StackKey| self.stacks.get(key).is_some_and(|stack| !stack.frames.is_empty());
+        near.into_iter().find(in_use).unwrap_or(key)
     }
 
     fn is_entered(&self, key: &StackKey) -> bool {
@@ -264,7 +276,7 @@ mod tests {
     use dejavm_core::boundary::Position;
 
     const USER: u64 = 0x7000_0000;
-    const KERNEL: u64 = 0xFFFF_C900_0000_4000;
+    const KERNEL: u64 = 0xFFFF_C900_0000_7F00;
 
     fn record(icount: u64, cpl: u8, event: ProbeEvent) -> ProbeRecord {
         ProbeRecord { position: Position { icount, now_ns: icount }, vcpu: Some(0), cpl, cr3: 0x1000, event }
