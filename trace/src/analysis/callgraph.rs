@@ -109,7 +109,9 @@ impl CallGraph {
     pub fn add(&mut self, records: &[ProbeRecord]) {
         for record in records {
             let Some(vcpu) = record.vcpu else { continue };
-            self.charge(vcpu, record.position.icount);
+            // IRET is the last instruction of its handler; no instruction began it.
+            let iret = u64::from(matches!(record.event, ProbeEvent::InterruptReturn { .. }));
+            self.charge(vcpu, record.position.icount + iret);
             match record.event {
                 ProbeEvent::Call { target, rsp, .. } => self.call(vcpu, record, target, rsp),
                 ProbeEvent::Return { rsp, .. } => {
@@ -337,8 +339,8 @@ mod tests {
             "program;f1 19",
             "program;f1;f2 2",
             "program;f1;syscall 3",
-            "program;f1;syscall;f7 12",
-            "program;f1;syscall;f7;v32 2",
+            "program;f1;syscall;f7 11",
+            "program;f1;syscall;f7;v32 3",
             "program;f1;syscall;f7;v32;f8 4",
         ];
         assert_eq!(folded(&records, 42), expected);
