@@ -72,7 +72,7 @@ pub fn read_virtual(memory: &Memory, cpu: &CpuState, address: u64, bytes: &mut [
 }
 
 /// `bytes` cut where pages end, each piece with its address.
-fn pieces(address: u64, mut rest: &mut [u8]) -> impl Iterator<Item = (u64, &mut [u8])> {
+pub fn pieces(address: u64, mut rest: &mut [u8]) -> impl Iterator<Item = (u64, &mut [u8])> {
     let mut at = address;
     std::iter::from_fn(move || {
         if rest.is_empty() {

@@ -3,9 +3,9 @@
 //! A machine that runs, one that replays, and a dump of memory can all answer that. All reads
 //! look only: no accessed bit is set, and nothing here can change the run.
 
-use dejavm_core::cpu::CpuState;
+use dejavm_core::cpu::{CpuState, quiet_walk};
 use dejavm_core::machine::Machine;
-use dejavm_core::types::{Gpa, PAGE_OFFSET_MASK, PAGE_SIZE, VcpuId};
+use dejavm_core::types::{Gpa, VcpuId};
 
 /// Registers and memory of a guest at a place.
 pub trait Guest {
@@ -33,27 +33,6 @@ impl Guest for Machine {
     }
 
     fn read_physical(&self, gpa: u64, bytes: &mut [u8]) -> bool {
-        let memory = self.memory();
-        pieces(gpa, bytes).all(|(address, piece)| {
-            let Some(offset) = memory.ram_offset(Gpa(address)) else { return false };
-            piece.copy_from_slice(memory.ram.slice(offset, piece.len()));
-            true
-        })
+        quiet_walk::read_physical(self.memory(), Gpa(gpa), bytes)
     }
-}
-
-/// `bytes` cut where pages end, each piece with its address.
-pub(super) fn pieces(address: u64, mut rest: &mut [u8]) -> impl Iterator<Item = (u64, &mut [u8])> {
-    let mut at = address;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let length = rest.len().min((PAGE_SIZE - (at & PAGE_OFFSET_MASK)) as usize);
-        let (piece, after) = std::mem::take(&mut rest).split_at_mut(length);
-        rest = after;
-        let here = at;
-        at = at.wrapping_add(length as u64);
-        Some((here, piece))
-    })
 }

@@ -1,8 +1,9 @@
 //! Address spaces: what is mapped where, by the page tables that CR3 leads to (SDM vol. 3, 4.5:
 //! four levels). Who only looks asks for no right and sets no accessed bit.
 
-use super::guest::{Guest, pieces};
+use super::guest::Guest;
 use dejavm_core::cpu::CpuState;
+use dejavm_core::cpu::quiet_walk::pieces;
 use dejavm_core::cpu::state::efer;
 
 const PRESENT: u64 = 1;
