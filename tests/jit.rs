@@ -4,7 +4,7 @@
 //! Each case is a seed; `DEJAVM_FUZZ_SEED=N` repeats one, `DEJAVM_FUZZ_SECONDS=S` goes on that
 //! long from `DEJAVM_FUZZ_FIRST=N`. `DEJAVM_FORM=PATTERN` takes only forms of that name.
 
-use dejavm_core::boundary::Inbound;
+use dejavm_core::boundary::{Inbound, ProbeKind, ProbeSettings};
 use dejavm_core::jit::Trust;
 use dejavm_core::machine::{Accel, Machine, RunLimit, StopReason};
 use dejavm_tests::fuzz::{self, guest::Guest};
@@ -183,6 +183,14 @@ fn inbound(rng: &mut Rng) -> Inbound {
     }
 }
 
+/// Probes that watch instructions or memory.
+fn probes(rng: &mut Rng) -> ProbeSettings {
+    use ProbeKind::{Block, Exception, Instruction, Load, ModeSwitch, Store};
+    let mut wanted = vec![Instruction, Block, ModeSwitch, Load, Store, Exception];
+    wanted.retain(|_| rng.one_in(2));
+    ProbeSettings::of(wanted)
+}
+
 /// Random machines, on the interpreter and on a translator that translates at once and is
 /// switched off and on in between.
 fn guests_in_lock_step(seed: u64) {
@@ -195,6 +203,11 @@ fn guests_in_lock_step(seed: u64) {
         machine.translate_after(hot);
     };
     on(&mut b, Accel::Jit);
+    if rng.one_in(3) {
+        let probes = probes(&mut rng);
+        a.set_probes(&probes);
+        b.set_probes(&probes);
+    }
     let mut stops = 0;
     while a.position().icount < ICOUNT && stops < STOPS {
         let mut limit = RunLimit::to_icount(a.position().icount + 1 + rng.below(3000));
@@ -205,6 +218,9 @@ fn guests_in_lock_step(seed: u64) {
             panic!("{difference}");
         }
         assert_eq!(ra, rb);
+        let (seen, noted) = (a.take_probe_records(), b.take_probe_records());
+        let differing = seen.iter().zip(&noted).find(|(a, b)| a != b);
+        assert_eq!((differing, seen.len()), (None, noted.len()));
         match ra {
             StopReason::Limit if rng.one_in(4) => {
                 let event = inbound(&mut rng);

@@ -1,7 +1,8 @@
 //! Probes: they see the same whatever the pieces in which a run is watched, and change nothing.
 
 use dejavm_core::boundary::{Inbound, ProbeEvent, ProbeKind, ProbeRecord, ProbeRule, ProbeSettings};
-use dejavm_core::machine::{Machine, RunLimit};
+use dejavm_core::machine::{Accel, Machine, RunLimit};
+use dejavm_tests::accel::on;
 use dejavm_tests::busy_guest::machine;
 
 const PIECE: u64 = 20_011;
@@ -47,6 +48,33 @@ fn a_run_with_all_probes_is_the_run_without() {
             ProbeKind::Inbound,
         ] {
             assert!(records.iter().any(|record| record.event.kind() == kind), "{kind:?} never came");
+        }
+    }
+}
+
+#[test]
+fn translated_code_notes_what_the_interpreter_notes() {
+    if let Err(e) = Accel::Jit.available() {
+        eprintln!("skipped: {e}");
+        return;
+    }
+    use ProbeKind::{Block, Instruction, Load, ModeSwitch, Store};
+    let mut second = ProbeSettings::of([Instruction, Store]);
+    second.on.insert(Block, ProbeRule { vcpus: 1 << 1, ..ProbeRule::default() });
+    let kinds: [&[ProbeKind]; 5] =
+        [&[Instruction], &[Block], &[Block, Instruction], &[ModeSwitch], &[Load, Store]];
+    let some = kinds.into_iter().map(|kinds| ProbeSettings::of(kinds.iter().copied()));
+    for settings in some.chain([second, all()]) {
+        for vcpus in [1, 3] {
+            let watch = |accel| {
+                let mut watched = on(accel, machine(vcpus));
+                watched.set_probes(&settings);
+                run(&mut watched, 0..PIECES / 4)
+            };
+            let (expected, got) = (watch(Accel::Interp), watch(Accel::Jit));
+            assert_eq!(expected.0, got.0, "{settings:?}");
+            let differing = expected.1.iter().zip(&got.1).find(|(a, b)| a != b);
+            assert_eq!((differing, expected.1.len()), (None, got.1.len()), "{vcpus} vCPUs, {settings:?}");
         }
     }
 }

@@ -57,12 +57,29 @@ pub struct Frame {
     pub exit: u64,
     /// Where the guest goes on behind [`EXIT_TO_TARGET`].
     pub target: u64,
-    /// Fills up the frame.
-    pub reserved: u64,
+    /// Where instrumented code puts its next [`super::Note`].
+    pub notes: u64,
+    /// Beyond it, no instrumented block begins.
+    pub notes_full: u64,
+    /// Not 0 if a block begins with the next instruction.
+    pub block_next: u64,
 }
 
 /// Not the number of an exit: the guest goes on at [`Frame::target`].
 pub const EXIT_TO_TARGET: u32 = u32::MAX;
+
+/// What instrumented code writes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Note {
+    /// [`Frame::budget`] then.
+    pub budget: i64,
+    /// What it is of; the translator knows.
+    pub step: u64,
+}
+
+/// The size of a note.
+pub const NOTE_BYTES: usize = size_of::<Note>();
 
 /// The guest's x87 state is in the vCPU.
 pub const X87_IN_STATE: u64 = 0;
@@ -113,6 +130,12 @@ pub mod field {
     pub const X87: i32 = offset_of!(Frame, x87) as i32;
     /// [`Frame::x87_image`].
     pub const X87_IMAGE: i32 = offset_of!(Frame, x87_image) as i32;
+    /// [`Frame::notes`].
+    pub const NOTES: i32 = offset_of!(Frame, notes) as i32;
+    /// [`Frame::notes_full`].
+    pub const NOTES_FULL: i32 = offset_of!(Frame, notes_full) as i32;
+    /// [`Frame::block_next`].
+    pub const BLOCK_NEXT: i32 = offset_of!(Frame, block_next) as i32;
     /// [`Frame::helper`].
     pub const HELPER: i32 = offset_of!(Frame, helper) as i32;
     /// [`Frame::home`].

@@ -16,6 +16,9 @@
 //! - it reads and writes the vector registers and MXCSR at the addresses in the frame, which are
 //!   those of the vCPU that it runs for;
 //! - it reads and writes the x87 image that the frame points to;
+//! - it writes notes from [`Frame::notes`] on, which moves with them; a block that may write some
+//!   begins only if that is not beyond [`Frame::notes_full`], and whoever lends the buffer leaves
+//!   room for the notes of one block behind that;
 //! - when it calls or returns, the host's MXCSR is what it was when it was entered, and its x87
 //!   unit as FNINIT leaves it;
 //! - it calls [`Guest::interpret`] through the pointer in the frame, and returns.
@@ -25,7 +28,7 @@
 mod frame;
 mod region;
 
-pub use frame::{EXIT_TO_TARGET, Frame, X87_IN_HOST, X87_IN_IMAGE, X87_IN_STATE, field};
+pub use frame::{EXIT_TO_TARGET, Frame, NOTE_BYTES, Note, X87_IN_HOST, X87_IN_IMAGE, X87_IN_STATE, field};
 pub use region::CodeRegion;
 
 /// What generated code falls back on.

@@ -185,6 +185,27 @@ impl Vcpu {
         }
     }
 
+    /// Before translated code that notes steps: what is to be noted, or known, of how it was come
+    /// to.
+    pub fn enter_steps(&mut self, env: &mut Env<'_>) {
+        let turned = env.io.probe_log().is_some_and(|log| log.turns_to(self.id));
+        self.probes.block_next |= turned;
+        let here = Position { icount: env.clock.icount, now_ns: env.clock.now_ns() };
+        self.note_mode(env, here);
+    }
+
+    /// A step that translated code noted, with `icount` instructions before it: the first of a
+    /// block, an instruction, or both.
+    pub fn log_step(&self, env: &mut Env<'_>, icount: u64, address: u64, (block, instruction): (bool, bool)) {
+        let here = Position { icount, now_ns: icount + env.clock.skipped_ns };
+        if block && self.probes.wants(ProbeKind::Block) {
+            self.log_at(env, here, ProbeEvent::Block { address });
+        }
+        if instruction && self.probes.wants(ProbeKind::Instruction) {
+            self.log_at(env, here, ProbeEvent::Instruction { address });
+        }
+    }
+
     fn note_mode(&mut self, env: &mut Env<'_>, here: Position) {
         let mode = self.mode();
         if std::mem::replace(&mut self.probes.mode, mode) != mode && self.probes.wants(ProbeKind::ModeSwitch)

@@ -96,6 +96,12 @@ impl Stops {
         self.noted = on;
     }
 
+    /// Whether probes, and nothing else, want to look at instructions.
+    #[inline(always)]
+    pub fn only_notes_steps(&self) -> bool {
+        self.noted && self.pages == 0 && self.every.is_none()
+    }
+
     /// Whether each instruction is seen by probes.
     #[inline]
     pub fn notes_steps(&self) -> bool {

@@ -106,6 +106,13 @@ pub enum Alu {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label(usize);
 
+/// A place that code can be taken back to.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    bytes: usize,
+    fixups: usize,
+}
+
 /// Code under construction.
 pub struct Asm {
     /// The bytes so far.
@@ -154,6 +161,17 @@ impl Asm {
             let distance = (target as i64 - (at as i64 + 4)) as i32;
             self.set32(at, distance);
         }
+    }
+
+    /// This place, to go back to.
+    pub fn mark(&self) -> Mark {
+        Mark { bytes: self.bytes.len(), fixups: self.fixups.len() }
+    }
+
+    /// Takes back all that was appended since; labels that were bound since must not be used.
+    pub fn back_to(&mut self, mark: &Mark) {
+        self.bytes.truncate(mark.bytes);
+        self.fixups.truncate(mark.fixups);
     }
 
     /// Overwrites the 32-bit value at offset `at`.

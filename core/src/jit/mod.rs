@@ -7,6 +7,7 @@
 
 mod asm;
 mod emit;
+mod hooks;
 mod host;
 mod jump_table;
 pub mod regs;
@@ -17,6 +18,7 @@ mod translate;
 mod windows;
 mod x87_image;
 
+pub use hooks::{BLOCK, Hooks, INSTRUCTION};
 pub use host::{Family, Trust};
 pub use stats::{JitStats, Untranslated};
 
@@ -24,6 +26,7 @@ use crate::codemem::{CodeRegion, Frame, Guest, enter, supported};
 use crate::cpu::Insn;
 use crate::cpu::decode_cache::FixedState;
 use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT};
+use hooks::Notes;
 use jump_table::JumpTable;
 use return_ring::ReturnRing;
 use std::collections::HashMap;
@@ -146,10 +149,16 @@ pub struct Jit {
     blocks: HashMap<Key, Entry, FixedState>,
     pages: HashMap<u32, Page, FixedState>,
     exits: Vec<ExitPoint>,
+    /// More bytes of code than this are not kept.
+    limit: usize,
+    /// The host's time in nanoseconds, for the time that translating takes; nothing else sees it.
+    pub stopwatch: Option<fn() -> u64>,
     /// A block is translated when it is wanted for this time.
     pub hot: u16,
     /// The families that are translated to the host's own instructions.
     trust: Trust,
+    /// What code is instrumented for.
+    pub hooks: Hooks,
     /// What is needed while generated code runs.
     pub tables: Tables,
 }
@@ -161,6 +170,8 @@ pub struct Tables {
     returns: ReturnRing,
     /// The x87 state on its way to or from the host's unit.
     pub x87: Box<X87Image>,
+    /// What instrumented code notes.
+    pub notes: Notes,
     /// What the translator did so far.
     pub stats: JitStats,
     /// How often an instruction of each form was interpreted for want of a translation.
@@ -176,6 +187,7 @@ impl Tables {
             x87: Box::default(),
             stats: JitStats::default(),
             untranslated: Untranslated::default(),
+            notes: Notes::default(),
         }
     }
 
@@ -242,8 +254,11 @@ impl Jit {
             blocks: HashMap::default(),
             pages: HashMap::default(),
             exits: Vec::new(),
+            limit: REGION_BYTES,
+            stopwatch: None,
             hot: HOT,
             trust: Trust::ALL,
+            hooks: Hooks::default(),
             tables: Tables::new(&thunks),
         };
         jit.trust = host::trust(&mut jit);
@@ -261,6 +276,17 @@ impl Jit {
     pub fn trust_only(&mut self, trust: Trust) {
         self.trust = self.trust.and(trust);
         self.clear();
+    }
+
+    /// Keeps at most so much code, at least one block.
+    pub fn limit_code(&mut self, bytes: usize) {
+        self.limit = bytes.min(REGION_BYTES);
+    }
+
+    /// What the translator did so far.
+    pub fn stats(&self) -> JitStats {
+        let cached_bytes = (self.region.used() - self.thunk_bytes) as u64;
+        JitStats { cached_blocks: self.blocks.len() as u64, cached_bytes, ..self.tables.stats }
     }
 
     /// The entry points of a block.
@@ -323,6 +349,7 @@ impl Jit {
         self.blocks.clear();
         self.pages.clear();
         self.tables.sites.clear();
+        self.tables.notes.steps.clear();
         self.exits.clear();
         self.tables.jumps.clear();
         self.tables.returns.clear(self.thunks.lost);

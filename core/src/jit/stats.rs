@@ -13,6 +13,12 @@ pub struct JitStats {
     pub guest_bytes: u64,
     /// Host bytes made of them.
     pub host_bytes: u64,
+    /// Blocks that are kept now.
+    pub cached_blocks: u64,
+    /// Bytes of host code that are kept now, or were and are in the way until all is forgotten.
+    pub cached_bytes: u64,
+    /// Nanoseconds of host time spent translating, if somebody lent a clock.
+    pub translating_ns: u64,
     /// Blocks forgotten because their page was overwritten.
     pub dropped: u64,
     /// Times that all was forgotten.

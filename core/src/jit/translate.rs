@@ -5,6 +5,7 @@
 //! instruction that crosses the end of a page is a block of its own.
 
 use super::emit::Emitter;
+use super::hooks::Step;
 use super::{BLOCK_ROOM, Entry, ExitPoint, Jit, Key, Link, Site, windows};
 use crate::cpu::Insn;
 use crate::cpu::decode_cache::{BLOCK_LIMIT, DecodeCache, Found, decode_one, decoder, ends_block};
@@ -15,22 +16,23 @@ use crate::types::{PAGE_OFFSET_MASK, PAGE_SIZE};
 use iced_x86::Instruction;
 
 /// The most decoded blocks that one translated block is made of.
-const PARTS: usize = 8;
+pub(super) const PARTS: usize = 8;
 
 impl Jit {
     /// Translates the block `key`. `None` if its first instruction crosses the end of the page.
     pub fn translate(&mut self, mem: &mut Memory, code: &mut DecodeCache, key: Key) -> Option<Entry> {
-        if self.region.room() < BLOCK_ROOM {
+        if self.is_full() {
             self.clear();
         }
         let (insns, decoded) = read_block(mem, code, key)?;
-        let plan = if key.plain { Vec::new() } else { windows::plan(&decoded) };
+        let plan = if key.plain || self.hooks.on { Vec::new() } else { windows::plan(&decoded) };
         let origin = self.region.next();
         let (first_site, first_exit) = (self.tables.sites.len() as u32, self.exits.len() as u32);
         let thunks = self.thunks;
         let places = [(key.linear, key.ram_offset)];
         let mut e = Emitter::new(origin, &thunks, &places, first_site, first_exit, &insns[0], &plan);
         e.trust = self.trust;
+        e.instrument(self.hooks, self.tables.notes.steps.len() as u32);
         let mut rip = key.linear;
         let mut goes_on = true;
         for (i, insn) in decoded.iter().zip(&insns) {
@@ -51,7 +53,7 @@ impl Jit {
     /// `second`, the RAM offset of a page. `None` if there is no such instruction.
     pub fn translate_crossing(&mut self, mem: &mut Memory, key: Key, second: u64) -> Option<Entry> {
         let Key { ram_offset, linear, .. } = key;
-        if self.region.room() < BLOCK_ROOM {
+        if self.is_full() {
             self.clear();
         }
         let in_page = (PAGE_SIZE - (ram_offset & PAGE_OFFSET_MASK)) as usize;
@@ -69,12 +71,19 @@ impl Jit {
         let places = [(linear, ram_offset), (linear.wrapping_add(in_page as u64), second)];
         let mut e = Emitter::new(origin, &thunks, &places, first_site, first_exit, &insn, &[]);
         e.trust = self.trust;
+        e.instrument(self.hooks, self.tables.notes.steps.len() as u32);
         let behind = linear.wrapping_add(u64::from(insn.len));
         if e.instruction(&i, &insn, linear, ends_block(&i)) {
             e.fall_through(behind);
         }
         e.finish();
         Some(self.publish(&e, key, Some(second), u64::from(insn.len)))
+    }
+
+    /// Whether no other block may be kept.
+    fn is_full(&self) -> bool {
+        let used = self.region.used() - self.thunk_bytes;
+        (used > 0 && used + BLOCK_ROOM > self.limit) || self.region.room() < BLOCK_ROOM
     }
 
     fn publish(&mut self, e: &Emitter<'_>, key: Key, second: Option<u64>, guest_bytes: u64) -> Entry {
@@ -99,6 +108,7 @@ impl Jit {
             self.exits.push(ExitPoint { rip: x.rip, starved: x.starved, plain, link });
         }
         let entry = Entry { known: e.known_entry() as u64, checked: origin as u64, second };
+        self.tables.notes.steps.extend(e.steps.iter().map(|s| Step { rip: s.rip, rest: count - s.number }));
         self.keep(key, entry);
         self.tables.stats.blocks += 1;
         self.tables.stats.guest_instructions += u64::from(count);

@@ -108,13 +108,16 @@ impl Runner<'_, '_> {
             return if self.stops_here() { Ok(()) } else { self.after_shadow() };
         }
         loop {
-            if self.stops_here() {
+            if self.run_noting(jit.as_deref_mut())? {
+                // All of it was noted by translated code.
+            } else if self.stops_here() {
                 return Ok(());
-            }
-            match jit.as_deref_mut() {
-                _ if self.cpu.careful => self.careful_step()?,
-                Some(jit) if !self.cpu.stops.armed() && !self.cpu.probes.calls => self.run_translated(jit)?,
-                _ => self.run_block()?,
+            } else {
+                match jit.as_deref_mut() {
+                    _ if self.cpu.careful => self.careful_step()?,
+                    Some(jit) if !self.cpu.stops.armed() && !self.cpu.probes.calls => self.run_translated(jit)?,
+                    _ => self.run_block()?,
+                }
             }
             self.drop_overwritten(jit.as_deref_mut());
             if self.cpu.attention || self.env.clock.icount >= self.env.clock.limit {

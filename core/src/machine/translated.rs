@@ -7,7 +7,7 @@ use crate::codemem::{
 use crate::cpu::flags::Flags;
 use crate::cpu::state::{BlockEnd, CodeSize, Shadow, seg};
 use crate::cpu::{Activity, system};
-use crate::jit::{Entry, ExitPoint, Jit, Key, Tables, regs};
+use crate::jit::{BLOCK, Entry, ExitPoint, INSTRUCTION, Jit, Key, Tables, regs};
 use crate::mem::AccessKind;
 use crate::types::PAGE_OFFSET_MASK;
 
@@ -19,6 +19,8 @@ struct World<'w, 'a, 'e> {
     triple_fault: bool,
     /// The flags as they came out of the frame, with what they were made of.
     flags: (u64, Flags),
+    /// The code is instrumented.
+    notes: bool,
 }
 
 impl World<'_, '_, '_> {
@@ -57,6 +59,26 @@ impl World<'_, '_, '_> {
         }
     }
 
+    /// What instrumented code noted, to the log.
+    #[inline]
+    fn take_notes(&mut self, frame: &mut Frame) {
+        if self.notes {
+            self.log_notes(frame);
+        }
+    }
+
+    fn log_notes(&mut self, frame: &mut Frame) {
+        let (cpu, env, notes) = (&mut *self.runner.cpu, &mut *self.runner.env, &mut self.tables.notes);
+        for n in 0..notes.count(frame) {
+            let noted = notes.get(n);
+            let icount = env.clock.limit.wrapping_sub(noted.budget as u64);
+            let kinds = (noted.kinds & BLOCK != 0, noted.kinds & INSTRUCTION != 0);
+            cpu.log_step(env, icount, noted.rip, kinds);
+        }
+        notes.lend(frame);
+        cpu.probes.block_next = frame.block_next != 0;
+    }
+
     /// Registers and flags, to the vCPU.
     #[inline]
     fn put_back(&mut self, frame: &mut Frame) {
@@ -85,6 +107,7 @@ impl Guest for World<'_, '_, '_> {
             return CONTINUE;
         }
         self.put_back(frame);
+        self.take_notes(frame);
         let site = self.tables.site(site);
         let (rest, ends) = (i64::from(site.rest), site.ends);
         let (always, form) = (site.always, site.insn.code);
@@ -113,7 +136,9 @@ impl Guest for World<'_, '_, '_> {
             self.triple_fault = true;
             return LEAVE;
         }
-        let goes_on = runner.goes_on();
+        // A delivery is seen by the run loop first, if instructions are.
+        let seen = self.notes && result.is_err();
+        let goes_on = !seen && runner.goes_on();
         let cpu = &*runner.cpu;
         let straight = result.is_ok() && !ends && cpu.rip() == next && cpu.ended_for < BlockEnd::Elsewhere;
         let clock = &*runner.env.clock;
@@ -148,7 +173,7 @@ impl Runner<'_, '_> {
     fn goes_on(&mut self) -> bool {
         let cpu = &mut *self.cpu;
         let unusual = cpu.careful
-            || cpu.stops.armed()
+            || (cpu.stops.armed() && !cpu.stops.only_notes_steps())
             || cpu.code_size != CodeSize::Bits64
             || cpu.activity != Activity::Running
             || cpu.shadow != Shadow::None
@@ -164,6 +189,27 @@ impl Runner<'_, '_> {
         true
     }
 
+    /// Runs instrumented code from RIP on, while probes alone want to see instructions. False if
+    /// there is none, or it left at once: what is at RIP is not noted then.
+    pub(super) fn run_noting(&mut self, jit: Option<&mut Jit>) -> Result<bool, TripleFault> {
+        let Some(jit) = jit.filter(|jit| jit.hooks.on) else { return Ok(false) };
+        if self.cpu.careful || self.cpu.probes.calls || !self.cpu.stops.only_notes_steps() {
+            return Ok(false);
+        }
+        let entry = match self.known_entry(jit) {
+            Some(entry) => entry,
+            None => {
+                let Some(slot) = self.find_target() else { return Ok(false) };
+                let Some(entry) = self.entry_of(slot, false, jit) else { return Ok(false) };
+                entry.known
+            }
+        };
+        let before = self.env.clock.icount;
+        self.cpu.enter_steps(self.env);
+        self.run_from(entry, jit)?;
+        Ok(self.env.clock.icount != before)
+    }
+
     /// Runs translated code from RIP on, if there is any; otherwise interprets one block.
     pub(super) fn run_translated(&mut self, jit: &mut Jit) -> Result<(), TripleFault> {
         let entry = match self.known_entry(jit) {
@@ -174,13 +220,22 @@ impl Runner<'_, '_> {
                 entry.known
             }
         };
-        let mut frame = Frame { entry, ..Frame::default() };
+        self.run_from(entry, jit)
+    }
+
+    fn run_from(&mut self, entry: u64, jit: &mut Jit) -> Result<(), TripleFault> {
+        let notes = jit.hooks.on;
+        let block_next = u64::from(self.cpu.probes.block_next);
+        let mut frame = Frame { entry, block_next, ..Frame::default() };
+        if notes {
+            jit.tables.notes.lend(&mut frame);
+        }
         let mut first = true;
         loop {
             let (code, tables) = jit.parts();
             tables.stats.entries += 1;
             let flags = (u64::MAX, Flags::default());
-            let mut world = World { runner: self, tables, triple_fault: false, flags };
+            let mut world = World { runner: self, tables, triple_fault: false, flags, notes };
             world.refresh(&mut frame);
             if first {
                 world.fill(&mut frame);
@@ -193,6 +248,7 @@ impl Runner<'_, '_> {
                 return if triple_fault { Err(TripleFault) } else { Ok(()) };
             }
             world.put_back(&mut frame);
+            world.take_notes(&mut frame);
             let exit = match frame.exit {
                 target if target == u64::from(EXIT_TO_TARGET) => ExitPoint::to(frame.target),
                 number => jit.exit(number),
@@ -205,11 +261,13 @@ impl Runner<'_, '_> {
             }
             if exit.starved {
                 jit.tables.stats.starved += 1;
-                return self.run_block();
+                // If instructions are seen, the run loop sees the next.
+                return if notes { Ok(()) } else { self.run_block() };
             }
             jit.tables.stats.unlinked += 1;
             match self.go_on(exit, jit) {
                 Some(entry) => frame.entry = entry.known,
+                None if notes => return Ok(()),
                 None => return self.run_block(),
             }
         }
@@ -271,10 +329,14 @@ impl Runner<'_, '_> {
 
     #[cold]
     fn translate_block(&mut self, jit: &mut Jit, key: Key, second: Option<u64>) -> Option<Entry> {
+        let begun = jit.stopwatch.map(|now| now());
         let entry = match second {
             None => jit.translate(self.env.mem, self.code, key),
             Some(second) => jit.translate_crossing(self.env.mem, key, second),
         };
+        if let (Some(now), Some(begun)) = (jit.stopwatch, begun) {
+            jit.tables.stats.translating_ns += now().saturating_sub(begun);
+        }
         self.cpu.sync_tlb(self.env.mem);
         entry
     }

@@ -4,11 +4,13 @@
 use super::limit::{Accel, StopReason};
 use super::pc::Machine;
 use super::state_hash::{StateHash, hash_of};
-use crate::boundary::{Images, MachineConfig, Position, ProbeRecord, ProbeSettings, StopHits, StopPoints};
+use crate::boundary::{
+    Images, MachineConfig, Position, ProbeKind, ProbeRecord, ProbeSettings, StopHits, StopPoints,
+};
 use crate::cpu::stops::Stops;
 use crate::cpu::{CpuState, Vcpu};
 use crate::devices::fw_cfg::VmcoreinfoNote;
-use crate::jit::{Jit, JitStats, JitUnavailable, TranslatedBlock, Trust};
+use crate::jit::{Hooks, Jit, JitStats, JitUnavailable, TranslatedBlock, Trust};
 use crate::mem::{IoBus as _, Memory};
 use crate::types::{Gpa, VcpuId};
 use iced_x86::Code;
@@ -91,6 +93,7 @@ impl Machine {
         self.code.outdate();
         if accel == Accel::Jit {
             self.jit = Some(Box::new(Jit::new()?));
+            self.instrument();
         }
         Ok(())
     }
@@ -99,6 +102,22 @@ impl Machine {
     pub fn translate_after(&mut self, runs: u16) {
         if let Some(jit) = &mut self.jit {
             jit.hot = runs;
+        }
+    }
+
+    /// Keeps at most so many bytes of translated code, and at least one block. It changes speed
+    /// alone.
+    pub fn limit_code(&mut self, bytes: usize) {
+        if let Some(jit) = &mut self.jit {
+            jit.limit_code(bytes);
+        }
+    }
+
+    /// Lends a clock of the host, in nanoseconds, to measure how long translating takes. Nothing
+    /// but [`JitStats`] depends on it.
+    pub fn time_translation(&mut self, stopwatch: fn() -> u64) {
+        if let Some(jit) = &mut self.jit {
+            jit.stopwatch = Some(stopwatch);
         }
     }
 
@@ -117,7 +136,7 @@ impl Machine {
 
     /// What the translator did, if there is one.
     pub fn jit_stats(&self) -> Option<JitStats> {
-        self.jit.as_ref().map(|jit| jit.tables.stats)
+        self.jit.as_ref().map(|jit| jit.stats())
     }
 
     /// Every block that is translated now.
@@ -149,6 +168,20 @@ impl Machine {
         self.probes = settings.clone();
         self.board.probes.set(settings);
         self.vcpus.iter_mut().for_each(|cpu| cpu.set_probes(settings));
+        self.instrument();
+    }
+
+    /// Has translated code note what the probes want to see of instructions.
+    fn instrument(&mut self) {
+        let wants = |kind| self.vcpus.iter().any(|cpu| cpu.probes.wants(kind));
+        let hooks = Hooks {
+            on: self.vcpus.iter().any(|cpu| cpu.probes.steps()),
+            blocks: wants(ProbeKind::Block),
+            instructions: wants(ProbeKind::Instruction),
+        };
+        if let Some(jit) = &mut self.jit {
+            jit.set_hooks(hooks);
+        }
     }
 
     /// What the probes saw since the last call, in the order of the run.

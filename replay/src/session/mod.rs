@@ -25,7 +25,7 @@ pub use host::{Host, Observer, Waited};
 pub use live::{IdlePolicy, LiveOptions, LiveSession, Step};
 pub use machine::{RunMachine, cpu_model};
 pub use record::{RecordOptions, RecordSession};
-pub use replay::{ReplaySession, ReplayStop, Verdict};
+pub use replay::{ReplaySession, ReplayStop, Verdict, stopwatch_ns};
 pub use ring::{RingSession, RingSize};
 pub use start::machine_at_start;
 pub use trim::{Trimmed, trim};

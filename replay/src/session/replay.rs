@@ -11,6 +11,7 @@ use dejavm_core::machine::{Accel, Machine, RunLimit, StopReason};
 use dejavm_core::types::Icount;
 use dejavm_core::vcpu::Engine;
 use std::io::{Read, Seek};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 /// Makes the machine of a journal where its run begins.
@@ -86,6 +87,12 @@ impl<F: Read + Seek> ReplaySession<Engine, F> {
         let make = move || machine_with(&header, &images, start.as_ref(), accel).map(Engine::new);
         Self::with_machine(reader, Box::new(make))
     }
+}
+
+/// Nanoseconds of the host since the first call, to measure what translating takes.
+pub fn stopwatch_ns() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl<F: Read + Seek> ReplaySession<Machine, F> {
@@ -305,6 +312,7 @@ fn machine_with(
     if let Err(e) = machine.set_accel(accel) {
         tracing::warn!("{e}; the interpreter serves");
     }
+    machine.time_translation(stopwatch_ns);
     Ok(machine)
 }
 

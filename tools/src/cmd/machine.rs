@@ -46,6 +46,7 @@ pub fn engine(config: &MachineConfig, images: &Images, accel: Accel) -> Result<E
             .advice("the kernel must be a bzImage, or an ELF with a PVH note or a 64-bit entry; check -m too")
     })?;
     machine.set_accel(accel).map_err(|e| Failure::new(e.to_string()))?;
+    machine.time_translation(session::stopwatch_ns);
     Ok(Engine::new(machine))
 }
 

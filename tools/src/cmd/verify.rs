@@ -101,9 +101,18 @@ pub fn use_checkpoints<M: RunMachine>(
 
 /// The same on the calling thread.
 pub fn open_here(journal: &Path, images: &ImageArgs) -> Result<ReplaySession<Machine, File>, Failure> {
+    open_here_with(journal, images, Accel::Interp)
+}
+
+/// [`open_here`], with an engine of choice.
+pub fn open_here_with(
+    journal: &Path,
+    images: &ImageArgs,
+    accel: Accel,
+) -> Result<ReplaySession<Machine, File>, Failure> {
     let reader = reader(journal)?;
     let given = given_images(journal, images, reader.header())?;
-    ReplaySession::open_here(reader, given).map_err(|e| session_failure(journal, &e))
+    ReplaySession::open_here_with(reader, given, accel).map_err(|e| session_failure(journal, &e))
 }
 
 /// A journal on the calling thread, with the checkpoints beside it: for who goes here and there in it.

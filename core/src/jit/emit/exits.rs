@@ -54,9 +54,9 @@ pub(super) enum Cold {
     /// The instruction of a site is interpreted.
     Slow { label: Label, site: u32, behind: Behind },
     /// The vector registers are to be loaded, before instruction `number` at `rip`.
-    Vectors { label: Label, resume: Label, number: u32, rip: u64 },
+    Vectors { label: Label, resume: Label, refused: Refused },
     /// The x87 state likewise; the vector registers are to be loaded again if they were.
-    X87 { label: Label, resume: Label, number: u32, rip: u64, vectors: bool },
+    X87 { label: Label, resume: Label, refused: Refused, vectors: bool },
     /// The branch of instruction `number` is taken.
     Side { label: Label, number: u32, flags: FlagState, rip: u64 },
     /// An exit through the dispatcher.
@@ -71,7 +71,38 @@ pub(super) enum Cold {
     Astray { label: Label, slow: Label, released: i32 },
 }
 
+/// Where to go on if a unit of the host may not be used.
+#[derive(Clone, Copy)]
+pub(super) enum Refused {
+    /// Before instruction `number` at `rip`, in the run loop.
+    Leave { number: u32, rip: u64 },
+    /// The instruction was noted, and is interpreted here.
+    Interpret { site: u32 },
+}
+
 impl Emitter<'_> {
+    /// What to do if a unit may not be used for this instruction.
+    pub(super) fn refusal(&mut self) -> Refused {
+        if self.hooks.on {
+            Refused::Interpret { site: self.site(true) }
+        } else {
+            Refused::Leave { number: self.number, rip: self.rip }
+        }
+    }
+
+    fn refuse(&mut self, refused: Refused) {
+        match refused {
+            Refused::Leave { number, rip } => {
+                self.counted(Alu::Add, Rm::M(Mem::at(host::RSP, field::BUDGET)), number);
+                self.leave_starved(rip);
+            }
+            Refused::Interpret { site } => {
+                self.asm.mov_imm(host::RCX, u64::from(site));
+                self.asm.jmp_to(self.thunks.slow_end);
+            }
+        }
+    }
+
     pub(super) fn emit_cold(&mut self, cold: Cold) {
         match cold {
             Cold::Slow { label, site, behind } => {
@@ -107,28 +138,27 @@ impl Emitter<'_> {
                 if number == u32::MAX {
                     self.leave_starved(rip);
                 } else {
+                    self.note_branch();
                     self.go_to(rip);
                 }
             }
-            Cold::Vectors { label, resume, number, rip } => {
+            Cold::Vectors { label, resume, refused } => {
                 self.asm.bind(label);
                 self.asm.call_to(self.thunks.load_vectors);
                 self.asm.alu_imm(Alu::Cmp, Width::D, Rm::R(host::RCX), 0);
                 self.asm.jcc(5, resume);
-                self.counted(Alu::Add, Rm::M(Mem::at(host::RSP, field::BUDGET)), number);
-                self.leave_starved(rip);
+                self.refuse(refused);
             }
-            Cold::X87 { label, resume, number, rip, vectors } => {
+            Cold::X87 { label, resume, refused, vectors } => {
                 self.asm.bind(label);
-                let refused = self.asm.label();
-                self.load_x87(Some(refused));
+                let refusal = self.asm.label();
+                self.load_x87(Some(refusal));
                 if vectors {
                     self.asm.call_to(self.thunks.load_vectors);
                 }
                 self.asm.jmp(resume);
-                self.asm.bind(refused);
-                self.counted(Alu::Add, Rm::M(Mem::at(host::RSP, field::BUDGET)), number);
-                self.leave_starved(rip);
+                self.asm.bind(refusal);
+                self.refuse(refused);
             }
             Cold::Exit { label, exit } => {
                 self.asm.bind(label);
@@ -174,7 +204,7 @@ impl Emitter<'_> {
     }
 
     /// To the dispatcher, since there is not enough budget for the block at `rip`.
-    fn leave_starved(&mut self, rip: u64) {
+    pub(super) fn leave_starved(&mut self, rip: u64) {
         let exit = self.new_exit(rip, None);
         self.exits.last_mut().expect("just pushed").starved = true;
         self.leave_by(exit);

@@ -33,6 +33,7 @@ mod control;
 mod exits;
 mod flag_ops;
 mod flags;
+mod hooks;
 mod idle;
 mod memory;
 mod mov;
@@ -49,6 +50,7 @@ pub use flags::{Host, needs_of};
 pub use memory::Effective;
 
 use super::asm::{Alu, Asm, Label, Mem, Rm, Width, host};
+use super::hooks::Hooks;
 use super::host::{Family, Trust};
 use super::thunks::Thunks;
 use super::windows::Access;
@@ -58,7 +60,8 @@ use crate::mem::tlb_layout;
 use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT};
 use exits::{Behind, Cold, ExitDraft, Resume};
 use flags::FlagState;
-use iced_x86::Instruction;
+use hooks::StepDraft;
+use iced_x86::{FlowControl, Instruction};
 
 /// What a family made of an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +120,12 @@ pub struct Emitter<'a> {
     x87: bool,
     /// The families that may be translated to the host's own instructions.
     pub trust: Trust,
+    hooks: Hooks,
+    first_step: u32,
+    /// Steps made so far.
+    pub steps: Vec<StepDraft>,
+    /// The instruction before this one might have branched.
+    after_branch: bool,
 }
 
 impl<'a> Emitter<'a> {
@@ -152,6 +161,10 @@ impl<'a> Emitter<'a> {
             vectors: false,
             x87: false,
             trust: Trust::ALL,
+            hooks: Hooks::default(),
+            first_step: 0,
+            steps: Vec::new(),
+            after_branch: false,
         };
         e.check_places(places);
         e.entry = e.asm.here();
@@ -213,7 +226,14 @@ impl<'a> Emitter<'a> {
         self.insn = *insn;
         self.rip = rip;
         self.slow = None;
-        let emitted = emit(self, i);
+        let before = self.note();
+        self.note_end(i);
+        let emitted = if self.run_loop_sees() { Emitted::No } else { emit(self, i) };
+        if self.hooks.on && emitted == Emitted::No {
+            self.leave_to_run_loop(&before);
+            return false;
+        }
+        self.after_branch = i.flow_control() != FlowControl::Next;
         let goes_on = match emitted {
             Emitted::Done => true,
             Emitted::End => false,
@@ -268,6 +288,9 @@ impl<'a> Emitter<'a> {
 
     /// The end of the block, if no instruction was one: on to `rip`.
     pub fn fall_through(&mut self, rip: u64) {
+        if self.after_branch {
+            self.note_branch();
+        }
         self.go_to(rip);
     }
 

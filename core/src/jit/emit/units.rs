@@ -17,7 +17,8 @@ impl Emitter<'_> {
         self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::M(Mem::at(host::RSP, field::VECTORS)), 0);
         self.asm.jcc(4, label);
         self.asm.bind(resume);
-        self.cold.push(Cold::Vectors { label, resume, number: self.number, rip: self.rip });
+        let refused = self.refusal();
+        self.cold.push(Cold::Vectors { label, resume, refused });
         self.vectors = true;
     }
 
@@ -31,8 +32,8 @@ impl Emitter<'_> {
         self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::M(Mem::at(host::RSP, field::X87)), X87_IN_HOST);
         self.asm.jcc(5, label);
         self.asm.bind(resume);
-        let (number, rip, vectors) = (self.number, self.rip, self.vectors);
-        self.cold.push(Cold::X87 { label, resume, number, rip, vectors });
+        let (refused, vectors) = (self.refusal(), self.vectors);
+        self.cold.push(Cold::X87 { label, resume, refused, vectors });
         self.x87 = true;
     }
 

@@ -31,6 +31,9 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
         ("TB avg host size", format!("{host:.0} bytes (expansion ratio: {ratio:.1})")),
         ("TB avg instructions", format!("{:.1}", mean(s.guest_instructions, s.blocks))),
         ("direct jump count", s.links.to_string()),
+        ("TBs kept now", s.cached_blocks.to_string()),
+        ("code kept now", s.cached_bytes.to_string()),
+        ("translation time", format!("{:.3} s", s.translating_ns as f64 / 1e9)),
     ];
     for (name, value) in rows {
         let _ = writeln!(out, "{name:<20}{value}");
