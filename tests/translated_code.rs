@@ -56,7 +56,7 @@ fn the_same(code: &[u8], vcpus: u32) -> Machine {
         if let Some(difference) = compare(&mut a, &mut b) {
             panic!("{difference}");
         }
-        if step % 16 == 3 {
+        if step % 64 == 3 {
             b.set_accel(Accel::Interp).expect("an engine");
         } else if b.accel() == Accel::Interp {
             b = eager(Accel::Jit, b);
