@@ -115,7 +115,9 @@ impl Runner<'_, '_> {
             } else {
                 match jit.as_deref_mut() {
                     _ if self.cpu.careful => self.careful_step()?,
-                    Some(jit) if !self.cpu.stops.armed() && !self.cpu.probes.calls => self.run_translated(jit)?,
+                    Some(jit) if !self.cpu.stops.armed() && !self.cpu.probes.calls => {
+                        self.run_translated(jit)?
+                    }
                     _ => self.run_block()?,
                 }
             }
