@@ -108,12 +108,6 @@ impl Stops {
         self.noted
     }
 
-    /// Whether each instruction is seen by probes, and there is no breakpoint.
-    #[inline]
-    pub fn only_notes_steps(&self) -> bool {
-        self.noted && self.pages == 0 && self.every.is_none()
-    }
-
     /// Whether the instruction at `address` must be looked at before it executes.
     #[inline]
     pub fn looks_at(&self, address: u64) -> bool {
