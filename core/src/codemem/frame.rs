@@ -6,12 +6,10 @@ use std::mem::offset_of;
 #[repr(C)]
 #[derive(Clone, Default)]
 pub struct Frame {
-    /// Instructions that may still begin, without those of the current block.
-    pub budget: i64,
-    /// The table of translations that data accesses go through.
+    /// The table of translations that accesses go through: the base of GS in generated code.
     pub tlb: u64,
-    /// The host address of guest RAM.
-    pub ram: u64,
+    /// The base of GS now.
+    pub tlb_in_use: u64,
     /// The base of FS.
     pub fs_base: u64,
     /// The base of GS.
@@ -27,8 +25,9 @@ pub struct Frame {
     pub slots: [u64; 16],
     /// What to add to a linear address for the host address, for each window of the block.
     pub windows: [u64; 4],
-    /// The arithmetic flags: AH as LAHF stores it, AL = OF.
-    pub flags: u64,
+    /// What RAX holds: the arithmetic flags in its low half (AH as LAHF stores it, AL = OF), and from
+    /// bit [`BUDGET_SHIFT`] on the instructions that may still begin, without those of the block.
+    pub rax: u64,
     /// Not 0 while the guest's vector registers and MXCSR are in the host's.
     pub vectors: u64,
     /// Whether they may be: the guest's control registers allow SSE.
@@ -63,6 +62,46 @@ pub struct Frame {
     pub notes_full: u64,
     /// Not 0 if a block begins with the next instruction.
     pub block_next: u64,
+    /// Fills up the frame.
+    pub reserved: u64,
+}
+
+/// Where the budget begins in [`Frame::rax`].
+pub const BUDGET_SHIFT: u8 = 16;
+/// A budget is less than this, either way.
+const BUDGETS: i64 = 1 << (63 - BUDGET_SHIFT);
+
+impl Frame {
+    /// The arithmetic flags as they are in AX.
+    #[inline]
+    pub fn ax(&self) -> u64 {
+        self.rax & 0xFFFF
+    }
+
+    /// Sets the arithmetic flags.
+    #[inline]
+    pub fn set_ax(&mut self, ax: u64) {
+        self.rax = self.rax & !0xFFFF | ax;
+    }
+
+    /// The instructions that may still begin, without those of the current block.
+    #[inline]
+    pub fn budget(&self) -> i64 {
+        budget_of(self.rax)
+    }
+
+    /// Sets the budget.
+    #[inline]
+    pub fn set_budget(&mut self, budget: i64) {
+        assert!(budget.abs() < BUDGETS, "slices are not so long");
+        self.rax = (budget as u64) << BUDGET_SHIFT | self.ax();
+    }
+}
+
+/// The budget in RAX.
+#[inline]
+pub fn budget_of(rax: u64) -> i64 {
+    rax as i64 >> BUDGET_SHIFT
 }
 
 /// Not the number of an exit: the guest goes on at [`Frame::target`].
@@ -72,8 +111,8 @@ pub const EXIT_TO_TARGET: u32 = u32::MAX;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Note {
-    /// [`Frame::budget`] then.
-    pub budget: i64,
+    /// [`Frame::rax`] then.
+    pub rax: u64,
     /// What it is of; the translator knows.
     pub step: u64,
 }
@@ -92,12 +131,10 @@ pub const X87_IN_IMAGE: u64 = 2;
 pub mod field {
     use super::{Frame, offset_of};
 
-    /// [`Frame::budget`].
-    pub const BUDGET: i32 = offset_of!(Frame, budget) as i32;
     /// [`Frame::tlb`].
     pub const TLB: i32 = offset_of!(Frame, tlb) as i32;
-    /// [`Frame::ram`].
-    pub const RAM: i32 = offset_of!(Frame, ram) as i32;
+    /// [`Frame::tlb_in_use`].
+    pub const TLB_IN_USE: i32 = offset_of!(Frame, tlb_in_use) as i32;
     /// [`Frame::fs_base`].
     pub const FS_BASE: i32 = offset_of!(Frame, fs_base) as i32;
     /// [`Frame::gs_base`].
@@ -114,8 +151,8 @@ pub mod field {
     pub const SLOTS: i32 = offset_of!(Frame, slots) as i32;
     /// [`Frame::windows`].
     pub const WINDOWS: i32 = offset_of!(Frame, windows) as i32;
-    /// [`Frame::flags`].
-    pub const FLAGS: i32 = offset_of!(Frame, flags) as i32;
+    /// [`Frame::rax`].
+    pub const RAX: i32 = offset_of!(Frame, rax) as i32;
     /// [`Frame::vectors`].
     pub const VECTORS: i32 = offset_of!(Frame, vectors) as i32;
     /// [`Frame::vectors_allowed`].

@@ -6,8 +6,8 @@
 //! **What generated code may do**, and all that it may do (the translator keeps it by
 //! construction; everything unsafe here rests on it):
 //! - it reads and writes the [`Frame`] that it was entered with, on its own stack;
-//! - it reads the tables that the frame points to (translations, jump targets), at indices that
-//!   are masked to their size;
+//! - it reads the tables that the frame points to (translations through the base of GS, which it
+//!   sets and nobody else in this process uses; jump targets), at indices that are masked to their size;
 //! - it reads and writes the ring of expected returns, at an offset that is a byte and a multiple
 //!   of the size of its entries;
 //! - it reads and writes guest RAM at addresses made of an entry of the soft TLB that matched
@@ -28,7 +28,10 @@
 mod frame;
 mod region;
 
-pub use frame::{EXIT_TO_TARGET, Frame, NOTE_BYTES, Note, X87_IN_HOST, X87_IN_IMAGE, X87_IN_STATE, field};
+pub use frame::{
+    BUDGET_SHIFT, EXIT_TO_TARGET, Frame, NOTE_BYTES, Note, X87_IN_HOST, X87_IN_IMAGE, X87_IN_STATE,
+    budget_of, field,
+};
 pub use region::CodeRegion;
 
 /// What generated code falls back on.
@@ -55,6 +58,7 @@ pub fn supported() -> bool {
         std::arch::is_x86_feature_detected!("bmi2")
             && std::arch::is_x86_feature_detected!("sse4.2")
             && has_lahf()
+            && has_fsgsbase()
     }
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
     {
@@ -66,6 +70,12 @@ pub fn supported() -> bool {
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 fn has_lahf() -> bool {
     std::arch::x86_64::__cpuid(0x8000_0001).ecx & 1 != 0
+}
+
+/// WRGSBASE works in user mode: bit 1 of what the kernel says of the host's capabilities.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn has_fsgsbase() -> bool {
+    rustix::param::linux_hwcap().1 & 2 != 0
 }
 
 /// Runs generated code: `thunk` is the entry thunk within `region`, [`Frame::entry`] the block.

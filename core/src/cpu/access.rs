@@ -92,7 +92,7 @@ impl Vcpu {
         let e = self.tlb.entry(self.mmu, va);
         let offset = va ^ e.read_tag;
         if offset <= PAGE_SIZE - T::SIZE as u64 {
-            return Ok(env.mem.ram.read((e.ram_offset + offset) as usize));
+            return Ok(env.mem.ram.read(env.mem.ram.offset_of(e.host) + offset as usize));
         }
         self.load_slow(env, va, AccessKind::Read, self.mmu)
     }
@@ -106,7 +106,7 @@ impl Vcpu {
         let e = self.tlb.entry(self.mmu, va);
         let offset = va ^ e.write_tag;
         if offset <= PAGE_SIZE - T::SIZE as u64 {
-            return Ok(env.mem.ram.read((e.ram_offset + offset) as usize));
+            return Ok(env.mem.ram.read(env.mem.ram.offset_of(e.host) + offset as usize));
         }
         self.load_slow(env, va, AccessKind::Write, self.mmu)
     }
@@ -120,7 +120,7 @@ impl Vcpu {
         let e = self.tlb.entry(self.mmu, va);
         let offset = va ^ e.write_tag;
         if offset <= PAGE_SIZE - T::SIZE as u64 {
-            env.mem.ram.write((e.ram_offset + offset) as usize, v);
+            env.mem.ram.write(env.mem.ram.offset_of(e.host) + offset as usize, v);
             return Ok(());
         }
         self.store_slow(env, va, v, self.mmu)
@@ -151,7 +151,7 @@ impl Vcpu {
         let e = self.tlb.entry(index, va);
         let offset = va ^ e.read_tag;
         if offset <= PAGE_SIZE - T::SIZE as u64 {
-            return Ok(env.mem.ram.read((e.ram_offset + offset) as usize));
+            return Ok(env.mem.ram.read(env.mem.ram.offset_of(e.host) + offset as usize));
         }
         self.load_slow(env, va, AccessKind::Read, index)
     }
@@ -164,7 +164,7 @@ impl Vcpu {
         let e = self.tlb.entry(index, va);
         let offset = va ^ e.write_tag;
         if offset <= PAGE_SIZE - T::SIZE as u64 {
-            env.mem.ram.write((e.ram_offset + offset) as usize, v);
+            env.mem.ram.write(env.mem.ram.offset_of(e.host) + offset as usize, v);
             return Ok(());
         }
         self.store_slow(env, va, v, index)
@@ -258,6 +258,7 @@ impl Vcpu {
                     // What may be written is read so, too: see `load_for_write`.
                     let writable = t.writable && watched == Watched::default();
                     let t = Translation { readable, writable, ..t };
+                    self.tlb.bind(env.mem.ram.host_address());
                     self.tlb.insert(index, va, &t, offset as u64, fast);
                 }
                 Ok(Gpa(t.frame.0 | (va & PAGE_OFFSET_MASK)))

@@ -86,6 +86,8 @@ pub enum Rm {
     R(u8),
     /// Memory.
     M(Mem),
+    /// Memory from the base of GS on.
+    Gs(Mem),
 }
 
 /// The eight operations of the first opcode rows, by their number in the opcode.
@@ -216,13 +218,16 @@ impl Asm {
     /// The general form: prefixes, REX, opcode, ModRM with SIB and displacement.
     /// `byte` tells which of register and r/m are byte registers, which need REX for SPL to DIL.
     pub fn op(&mut self, prefix: Option<u8>, w: bool, byte: (bool, bool), opcode: &[u8], reg: u8, rm: Rm) {
+        if let Rm::Gs(_) = rm {
+            self.put(&[0x65]);
+        }
         if let Some(p) = prefix {
             self.put(&[p]);
         }
         let high = |r: u8| u8::from(r != NONE && r & 8 != 0);
         let (x, b) = match rm {
             Rm::R(r) => (0, high(r)),
-            Rm::M(m) => (high(m.index), high(m.base)),
+            Rm::M(m) | Rm::Gs(m) => (high(m.index), high(m.base)),
         };
         let rex = u8::from(w) << 3 | high(reg) << 2 | x << 1 | b;
         let spl = |r: u8| (4..8).contains(&r);
@@ -237,7 +242,7 @@ impl Asm {
     fn modrm(&mut self, reg: u8, rm: Rm) {
         let m = match rm {
             Rm::R(r) => return self.put(&[0xC0 | reg << 3 | r & 7]),
-            Rm::M(m) => m,
+            Rm::M(m) | Rm::Gs(m) => m,
         };
         if m.base == NONE {
             // SIB without a base: disp32.
@@ -413,12 +418,17 @@ impl Asm {
         self.vex(Width::Q, 2, 3, 0xF6, high, low, Rm::R(from));
     }
 
+    /// WRGSBASE r64.
+    pub fn wrgsbase(&mut self, reg: u8) {
+        self.op(Some(0xF3), true, (false, false), &[0x0F, 0xAE], 3, Rm::R(reg));
+    }
+
     /// A VEX-encoded general instruction: `map` 1 to 3, `pp` 0 to 3.
     fn vex(&mut self, w: Width, map: u8, pp: u8, opcode: u8, reg: u8, vvvv: u8, rm: Rm) {
         let high = |r: u8| r != NONE && r & 8 != 0;
         let (x, b) = match rm {
             Rm::R(r) => (false, high(r)),
-            Rm::M(m) => (high(m.index), high(m.base)),
+            Rm::M(m) | Rm::Gs(m) => (high(m.index), high(m.base)),
         };
         let not = |bit: bool, shift: u8| u8::from(!bit) << shift;
         self.put(&[0xC4, not(high(reg), 7) | not(x, 6) | not(b, 5) | map]);
@@ -496,6 +506,10 @@ mod tests {
         };
         assert_eq!(text(there), "lea rcx,[1007h]");
         assert_eq!(text(|a| a.mov_imm(R10, u64::MAX)), "mov r10,0FFFFFFFFFFFFFFFFh");
+        let m = Mem { base: NONE, index: NONE, scale: 0, disp: 64 };
+        assert_eq!(text(|a| a.alu_imm(Alu::Cmp, Width::D, Rm::Gs(m), 300)), "cmp dword ptr gs:[40h],12Ch");
+        assert_eq!(text(|a| a.alu(Alu::Xor, Width::Q, RCX, Rm::Gs(Mem::at(RDX, 8)))), "xor rcx,gs:[rdx+8]");
+        assert_eq!(text(|a| a.wrgsbase(R9)), "wrgsbase r9");
         assert_eq!(text(|a| a.mulx(RDX, RCX, R9)), "mulx rdx,rcx,r9");
         assert_eq!(text(|a| a.sized_with(Width::B, &[0x0F, 0xC0], RDX, Rm::R(RSI))), "xadd sil,dl");
         assert_eq!(text(|a| a.save_flags()), "lahf; seto al");

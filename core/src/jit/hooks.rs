@@ -5,7 +5,7 @@
 //! every exit, and before a block that might not find room for its notes.
 
 use super::Jit;
-use crate::codemem::{Frame, NOTE_BYTES, Note};
+use crate::codemem::{Frame, NOTE_BYTES, Note, budget_of};
 
 /// What code is instrumented for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Notes {
         let note = self.buffer[n];
         let step = self.steps[(note.step >> KIND_BITS) as usize];
         Noted {
-            budget: note.budget + i64::from(step.rest),
+            budget: budget_of(note.rax) + i64::from(step.rest),
             rip: step.rip,
             kinds: note.step as u32 & ((1 << KIND_BITS) - 1),
         }

@@ -312,9 +312,10 @@ impl Guest for Bench<'_> {
 
 fn run_native(jit: &mut Jit, entry: u64, start: &Vcpu) -> Outcome {
     let mut image = Box::<X87Image>::default();
-    let mut frame = Frame { entry, budget: 1 << 20, x87_image: image.address(), ..Frame::default() };
+    let mut frame = Frame { entry, x87_image: image.address(), ..Frame::default() };
+    frame.set_budget(1 << 20);
     regs::to_slots(&mut frame, &start.regs);
-    frame.flags = regs::flags_to_ax(start.flags.arithmetic());
+    frame.set_ax(regs::flags_to_ax(start.flags.arithmetic()));
     let mut bench = Bench { start, image: &mut image };
     jit.parts().0.run(&mut frame, &mut bench);
     let mut x87 = start.x87;
@@ -325,7 +326,7 @@ fn run_native(jit: &mut Jit, entry: u64, start: &Vcpu) -> Outcome {
     regs::from_slots(&frame, &mut all);
     let mut registers = [0; 16];
     registers.copy_from_slice(&all[..16]);
-    Outcome { registers, flags: regs::flags_from_ax(frame.flags), x87: plain(x87) }
+    Outcome { registers, flags: regs::flags_from_ax(frame.ax()), x87: plain(x87) }
 }
 
 fn interpreted(cpu: &mut Vcpu, insn: &Insn, mem: &mut Memory) -> Outcome {

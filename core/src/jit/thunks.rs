@@ -70,6 +70,8 @@ fn enter(asm: &mut Asm) {
     asm.alu_imm(Alu::Sub, Width::Q, Rm::R(host::RSP), field::SIZE as u64);
     asm.store(Width::Q, Rm::M(Mem::at(host::RDI, field::HOME)), host::RDI);
     copy_frame(asm, host::RDI, host::RSP);
+    asm.load(Width::Q, host::RDX, frame(field::TLB));
+    use_table(asm, 0);
     load_registers(asm, 0);
     asm.jmp_rm(frame(field::ENTRY));
 }
@@ -109,6 +111,7 @@ fn slow(asm: &mut Asm, leave: usize, above: i32) {
     if above != 0 {
         asm.alu_imm(Alu::Cmp, Width::D, Rm::R(host::RAX), u64::from(CONTINUE));
         asm.jcc(5, out);
+        follow_table(asm, above);
         load_registers(asm, above);
         asm.put(&[0xC3]);
     }
@@ -117,8 +120,25 @@ fn slow(asm: &mut Asm, leave: usize, above: i32) {
     asm.jmp_to(leave);
     asm.bind(jump);
     move_stack(asm, above);
+    follow_table(asm, 0);
     load_registers(asm, 0);
     asm.jmp_rm(frame(field::ENTRY));
+}
+
+/// GS begins at the table of translations in RDX.
+fn use_table(asm: &mut Asm, above: i32) {
+    asm.wrgsbase(host::RDX);
+    asm.store(Width::Q, frame(field::TLB_IN_USE + above), host::RDX);
+}
+
+/// The table may have changed.
+fn follow_table(asm: &mut Asm, above: i32) {
+    let same = asm.label();
+    asm.load(Width::Q, host::RDX, frame(field::TLB + above));
+    asm.alu(Alu::Cmp, Width::Q, host::RDX, frame(field::TLB_IN_USE + above));
+    asm.jcc(4, same);
+    use_table(asm, above);
+    asm.bind(same);
 }
 
 fn move_stack(asm: &mut Asm, bytes: i32) {
@@ -155,7 +175,7 @@ fn load_registers(asm: &mut Asm, above: i32) {
             asm.load(Width::Q, h, Rm::M(slot_at(g, above)));
         }
     }
-    asm.load(Width::D, host::RAX, frame(field::FLAGS + above));
+    asm.load(Width::Q, host::RAX, frame(field::RAX + above));
 }
 
 /// RAX is lost; RCX is not.
@@ -165,7 +185,7 @@ fn store_registers(asm: &mut Asm, above: i32) {
             asm.store(Width::Q, Rm::M(slot_at(g, above)), h);
         }
     }
-    asm.store(Width::D, frame(field::FLAGS + above), host::RAX);
+    asm.store(Width::Q, frame(field::RAX + above), host::RAX);
     let clean = asm.label();
     asm.alu_imm(Alu::Cmp, Width::Q, frame(field::VECTORS + above), 0);
     asm.jcc(4, clean);

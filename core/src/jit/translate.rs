@@ -29,7 +29,7 @@ impl Jit {
         let origin = self.region.next();
         let (first_site, first_exit) = (self.tables.sites.len() as u32, self.exits.len() as u32);
         let thunks = self.thunks;
-        let places = [(key.linear, key.ram_offset)];
+        let places = [(key.linear, mem.ram.host_address() + key.ram_offset)];
         let mut e = Emitter::new(origin, &thunks, &places, first_site, first_exit, &insns[0], &plan);
         e.trust = self.trust;
         e.instrument(self.hooks, self.tables.notes.steps.len() as u32);
@@ -68,7 +68,8 @@ impl Jit {
         let origin = self.region.next();
         let (first_site, first_exit) = (self.tables.sites.len() as u32, self.exits.len() as u32);
         let thunks = self.thunks;
-        let places = [(linear, ram_offset), (linear.wrapping_add(in_page as u64), second)];
+        let ram = mem.ram.host_address();
+        let places = [(linear, ram + ram_offset), (linear.wrapping_add(in_page as u64), ram + second)];
         let mut e = Emitter::new(origin, &thunks, &places, first_site, first_exit, &insn, &[]);
         e.trust = self.trust;
         e.instrument(self.hooks, self.tables.notes.steps.len() as u32);

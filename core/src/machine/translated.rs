@@ -36,17 +36,17 @@ impl World<'_, '_, '_> {
 
     /// All of the frame, from the vCPU.
     fn fill(&mut self, frame: &mut Frame) {
-        frame.ram = self.runner.env.mem.ram.host_address();
         frame.jumps = self.tables.jumps_address();
         frame.returns = self.tables.returns_address();
         frame.x87_image = self.tables.x87.address();
+        self.runner.cpu.tlb.bind(self.runner.env.mem.ram.host_address());
         let state = &mut self.runner.cpu.state;
         frame.xmm = state.xmm.as_mut_ptr() as u64;
         frame.mxcsr = std::ptr::from_mut(&mut state.mxcsr) as u64;
         regs::to_slots(frame, &state.regs);
-        frame.flags = regs::flags_to_ax(state.flags.arithmetic());
+        frame.set_ax(regs::flags_to_ax(state.flags.arithmetic()));
         let clock = &*self.runner.env.clock;
-        frame.budget = (clock.limit - clock.icount) as i64;
+        frame.set_budget((clock.limit - clock.icount) as i64);
     }
 
     /// Registers and flags, from the vCPU, behind [`Self::put_back`].
@@ -55,7 +55,7 @@ impl World<'_, '_, '_> {
         let state = &self.runner.cpu.state;
         regs::to_slots(frame, &state.regs);
         if !state.flags.same_arithmetic(&self.flags.1) {
-            frame.flags = regs::flags_to_ax(state.flags.arithmetic());
+            frame.set_ax(regs::flags_to_ax(state.flags.arithmetic()));
         }
     }
 
@@ -89,9 +89,9 @@ impl World<'_, '_, '_> {
         let state = &mut self.runner.cpu.state;
         regs::from_slots(frame, &mut state.regs);
         let (ax, flags) = &mut self.flags;
-        if *ax != frame.flags {
-            *ax = frame.flags;
-            flags.set_arithmetic(regs::flags_from_ax(frame.flags));
+        if *ax != frame.ax() {
+            *ax = frame.ax();
+            flags.set_arithmetic(regs::flags_from_ax(*ax));
         }
         state.flags.take_arithmetic(flags);
     }
@@ -113,7 +113,7 @@ impl Guest for World<'_, '_, '_> {
         let (always, form) = (site.always, site.insn.code);
         let runner = &mut *self.runner;
         let clock = &mut *runner.env.clock;
-        clock.icount = clock.limit.wrapping_sub((frame.budget + rest) as u64).wrapping_add(1);
+        clock.icount = clock.limit.wrapping_sub((frame.budget() + rest) as u64).wrapping_add(1);
         let cpu = &mut *runner.cpu;
         cpu.set_rip(site.rip);
         cpu.block_end = usize::MAX;
@@ -144,8 +144,9 @@ impl Guest for World<'_, '_, '_> {
         let clock = &*runner.env.clock;
         // A repeated string may have used up what the rest of the block had paid for.
         let paid = if straight { rest - 1 } else { 0 };
-        frame.budget = clock.limit as i64 - clock.icount as i64 - paid;
-        if !goes_on || frame.budget < 0 {
+        let budget = clock.limit as i64 - clock.icount as i64 - paid;
+        frame.set_budget(budget);
+        if !goes_on || budget < 0 {
             if shadowed {
                 runner.cpu.shadow = Shadow::Sti;
                 runner.cpu.attention = true;
@@ -254,9 +255,9 @@ impl Runner<'_, '_> {
                 number => jit.exit(number),
             };
             let clock = &mut *self.env.clock;
-            clock.icount = clock.limit.wrapping_sub(frame.budget as u64);
+            clock.icount = clock.limit.wrapping_sub(frame.budget() as u64);
             self.cpu.set_rip(exit.rip);
-            if frame.budget == 0 {
+            if frame.budget() == 0 {
                 return Ok(());
             }
             if exit.starved {

@@ -42,6 +42,13 @@ impl Ram {
         self.base as u64
     }
 
+    /// The offset of a host address that lies in RAM; any other gives one that is refused wherever
+    /// it is used.
+    #[inline(always)]
+    pub fn offset_of(&self, host: u64) -> usize {
+        (host as usize).wrapping_sub(self.base as usize)
+    }
+
     /// The size in bytes.
     pub fn len(&self) -> usize {
         self.len

@@ -43,8 +43,8 @@ pub mod tlb_layout {
     pub const WRITE_TAG: i32 = offset_of!(TlbEntry, write_tag) as i32;
     /// Offset of [`TlbEntry::exec_tag`].
     pub const EXEC_TAG: i32 = offset_of!(TlbEntry, exec_tag) as i32;
-    /// Offset of [`TlbEntry::ram_offset`].
-    pub const RAM_OFFSET: i32 = offset_of!(TlbEntry, ram_offset) as i32;
+    /// Offset of [`TlbEntry::host`].
+    pub const HOST: i32 = offset_of!(TlbEntry, host) as i32;
 
     const _: () = assert!(size_of::<TlbEntry>().is_power_of_two());
 }
@@ -61,8 +61,8 @@ pub struct TlbEntry {
     pub write_tag: u64,
     /// Matches if the page may be executed.
     pub exec_tag: u64,
-    /// The offset of the page in RAM.
-    pub ram_offset: u64,
+    /// The host address of the page in RAM.
+    pub host: u64,
 }
 
 /// The entries of a table: a multiple of what a page of page-table entries has, so that entry n of
@@ -91,7 +91,7 @@ fn no_match(slot: usize) -> u64 {
 impl TlbEntry {
     fn empty(slot: usize) -> Self {
         let tag = no_match(slot);
-        Self { read_tag: tag, write_tag: tag, exec_tag: tag, ram_offset: 0 }
+        Self { read_tag: tag, write_tag: tag, exec_tag: tag, host: 0 }
     }
 }
 
@@ -207,6 +207,8 @@ pub struct SoftTlb {
     parked: Vec<Context>,
     /// What there is where nothing is cached: it stays empty.
     nothing: Table,
+    /// The host address of the RAM that translations lead to.
+    ram: u64,
     /// Counts switches between contexts.
     switches: u64,
     /// The number of the first change to memory that this TLB has not followed.
@@ -219,6 +221,7 @@ impl Default for SoftTlb {
             live: Context::new(PagingRegs::default()),
             parked: Vec::new(),
             nothing: Table::new(),
+            ram: 0,
             switches: 0,
             next_change: 0,
         }
@@ -253,7 +256,24 @@ impl SoftTlb {
             AccessKind::Write => (va ^ e.write_tag) & !WATCHED,
             AccessKind::Execute => va ^ e.exec_tag,
         };
-        (offset <= PAGE_OFFSET_MASK).then(|| e.ram_offset + offset)
+        (offset <= PAGE_OFFSET_MASK).then(|| e.host - self.ram + offset)
+    }
+
+    /// The RAM offset of `va` if an access to it needs nobody to look on.
+    #[inline]
+    pub fn find_fast(&self, index: MmuIndex, va: u64, write: bool) -> Option<u64> {
+        let e = self.entry(index, va);
+        let offset = va ^ if write { e.write_tag } else { e.read_tag };
+        (offset <= PAGE_OFFSET_MASK).then(|| e.host - self.ram + offset)
+    }
+
+    /// Translations lead to the RAM at this host address from now on. What led elsewhere is forgotten.
+    #[inline]
+    pub fn bind(&mut self, ram: u64) {
+        if self.ram != ram {
+            self.flush();
+            self.ram = ram;
+        }
     }
 
     /// Remembers a translation of the page of `va` to RAM at `ram_offset`; `fast_write` says
@@ -271,7 +291,7 @@ impl SoftTlb {
                 (true, true) => page,
             },
             exec_tag: if t.executable { page } else { none },
-            ram_offset,
+            host: self.ram + ram_offset,
         };
         table.write_pages[slot] = NO_PAGE;
         if t.writable && fast_write {
@@ -288,7 +308,7 @@ impl SoftTlb {
         let page = va & !PAGE_OFFSET_MASK;
         if e.write_tag == page ^ WATCHED {
             e.write_tag = page;
-            let ram_page = (e.ram_offset >> PAGE_SHIFT) as u32;
+            let ram_page = ((e.host - self.ram) >> PAGE_SHIFT) as u32;
             table.allow_writes(slot, ram_page);
         }
     }

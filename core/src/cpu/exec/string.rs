@@ -192,10 +192,7 @@ fn run_at<T: Operand, A: Operand>(
 
 /// The RAM offset of `va` if the soft TLB allows this access there at full speed.
 fn fast_offset(cpu: &Vcpu, va: u64, write: bool) -> Option<usize> {
-    let e = cpu.tlb.entry(cpu.mmu, va);
-    let tag = if write { e.write_tag } else { e.read_tag };
-    let offset = va ^ tag;
-    (offset <= PAGE_OFFSET_MASK).then(|| (e.ram_offset + offset) as usize)
+    cpu.tlb.find_fast(cpu.mmu, va, write).map(|offset| offset as usize)
 }
 
 /// REP MOVS upwards within a page of plain RAM at either side.

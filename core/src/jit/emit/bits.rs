@@ -113,8 +113,8 @@ fn scan(e: &mut Emitter<'_>, i: &Instruction, opcode: u8) -> Emitted {
     let w = Width::of(width(i));
     let Some((from, to)) = source(e, i, w, w) else { return Emitted::No };
     e.asm.wide(w, &[0x0F, opcode], to, from);
-    // AH = ZF and PF, for a source of zero.
-    e.asm.mov_imm(host::RAX, 0x4400);
+    // MOV AX, ZF and PF, for a source of zero.
+    e.asm.put(&[0x66, 0xB8, 0x00, 0x44]);
     let done = e.asm.label();
     e.asm.jcc(4, done);
     // TEST to, to; LAHF; AND AH, PF

@@ -93,7 +93,7 @@ impl Emitter<'_> {
     fn refuse(&mut self, refused: Refused) {
         match refused {
             Refused::Leave { number, rip } => {
-                self.counted(Alu::Add, Rm::M(Mem::at(host::RSP, field::BUDGET)), number);
+                self.counted(Alu::Add, number);
                 self.leave_starved(rip);
             }
             Refused::Interpret { site } => {
@@ -112,7 +112,7 @@ impl Emitter<'_> {
                     Behind::Nothing => self.asm.jmp_to(self.thunks.slow_end),
                     Behind::Elsewhere(number, rip) => {
                         self.asm.call_to(self.thunks.slow);
-                        self.counted(Alu::Add, Rm::M(Mem::at(host::RSP, field::BUDGET)), number + 1);
+                        self.counted(Alu::Add, number + 1);
                         self.jump_linked(rip, !same_page(rip, self.start));
                     }
                     Behind::Resume(resume) => {
@@ -134,7 +134,7 @@ impl Emitter<'_> {
                 self.flags = flags;
                 self.spoil_flags();
                 let ran = number.wrapping_add(1);
-                self.counted(Alu::Add, Rm::M(Mem::at(host::RSP, field::BUDGET)), ran);
+                self.counted(Alu::Add, ran);
                 if number == u32::MAX {
                     self.leave_starved(rip);
                 } else {
@@ -175,7 +175,7 @@ impl Emitter<'_> {
             }
             Cold::Narrow { label, number, rip } => {
                 self.asm.bind(label);
-                self.counted(Alu::Add, Rm::M(Mem::at(host::RSP, field::BUDGET)), number);
+                self.counted(Alu::Add, number);
                 self.jump_linked(rip, false);
                 let exit = self.exits.last_mut().expect("just made");
                 exit.link.as_mut().expect("a linked one").plain = true;

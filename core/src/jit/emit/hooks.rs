@@ -102,9 +102,8 @@ impl Emitter<'_> {
         let step = self.first_step + self.steps.len() as u32;
         let (number, rip) = (self.number, self.rip);
         self.steps.push(StepDraft { number, rip });
-        self.asm.load(Width::Q, host::RDX, frame(field::BUDGET));
         self.asm.load(Width::Q, host::RCX, frame(field::NOTES));
-        self.asm.store(Width::Q, Rm::M(Mem::at(host::RCX, 0)), host::RDX);
+        self.asm.store(Width::Q, Rm::M(Mem::at(host::RCX, 0)), host::RAX);
         let word = u64::from(step << KIND_BITS | kinds);
         self.asm.store_imm(Width::Q, Rm::M(Mem::at(host::RCX, 8)), word);
         self.asm.lea(Width::Q, host::RCX, Mem::at(host::RCX, NOTE_BYTES as i32));
@@ -144,7 +143,7 @@ impl Emitter<'_> {
         if self.number > 0 && self.after_branch {
             self.note_branch();
         }
-        self.counted(Alu::Add, frame(field::BUDGET), self.number);
+        self.counted(Alu::Add, self.number);
         self.leave_starved(self.rip);
     }
 }

@@ -99,22 +99,20 @@ impl Emitter<'_> {
         let tag = if write { tlb_layout::WRITE_TAG } else { tlb_layout::READ_TAG };
         let slow = self.slow_label();
         self.find_entry();
-        self.asm.alu(Alu::Xor, Width::Q, host::RCX, Rm::M(Mem::at(host::RDX, tag)));
+        self.asm.alu(Alu::Xor, Width::Q, host::RCX, Rm::Gs(Mem::at(host::RDX, tag)));
         self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::R(host::RCX), 0x1000 - bytes as u64);
         // JA
         self.asm.jcc(7, slow);
-        self.asm.alu(Alu::Add, Width::Q, host::RCX, Rm::M(Mem::at(host::RDX, tlb_layout::RAM_OFFSET)));
-        self.asm.alu(Alu::Add, Width::Q, host::RCX, Rm::M(Mem::at(host::RSP, field::RAM)));
+        self.asm.alu(Alu::Add, Width::Q, host::RCX, Rm::Gs(Mem::at(host::RDX, tlb_layout::HOST)));
         Mem::at(host::RCX, 0)
     }
 
-    /// The address of the soft TLB's entry for linear address RCX in RDX. Flags are lost.
+    /// The offset of the soft TLB's entry for linear address RCX in RDX. Flags are lost.
     pub(super) fn find_entry(&mut self) {
         let shift = 12 - tlb_layout::ENTRY_SHIFT;
         let mask = ((tlb_layout::ENTRIES - 1) << tlb_layout::ENTRY_SHIFT) as u64;
         self.asm.rorx(Width::D, host::RDX, host::RCX, shift);
         self.asm.alu_imm(Alu::And, Width::D, Rm::R(host::RDX), mask);
-        self.asm.alu(Alu::Add, Width::Q, host::RDX, Rm::M(Mem::at(host::RSP, field::TLB)));
     }
 
     /// [`Self::translate`] for `[reg + disp]` of a host register that holds a linear address.

@@ -10,7 +10,7 @@
 //! - general registers: [`Emitter::read`], [`Emitter::read_byte`] give a host register that holds
 //!   a guest register (a cold one is loaded into the scratch register that is named);
 //!   [`Emitter::target`] and [`Emitter::commit`] do so for one that is written.
-//!   RCX and RDX are scratch; RAX holds flags and is never touched by a family.
+//!   RCX and RDX are scratch; RAX holds flags and the budget: a family touches AX at most.
 //! - memory: [`Emitter::memory`] checks the operand, and gives a host operand (`[RCX]`) for it.
 //!   It may leave to the interpreter instead, so *nothing of the guest's may have been changed
 //!   before*; all memory comes first, then registers and flags. It uses RCX and RDX, and the
@@ -49,12 +49,12 @@ mod x87;
 pub use flags::{Host, needs_of};
 pub use memory::Effective;
 
-use super::asm::{Alu, Asm, Label, Mem, Rm, Width, host};
+use super::asm::{Alu, Asm, Label, Mem, NONE, Rm, Width, host};
 use super::hooks::Hooks;
 use super::host::{Family, Trust};
 use super::thunks::Thunks;
 use super::windows::Access;
-use crate::codemem::field;
+use crate::codemem::BUDGET_SHIFT;
 use crate::cpu::Insn;
 use crate::mem::tlb_layout;
 use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT};
@@ -129,8 +129,8 @@ pub struct Emitter<'a> {
 }
 
 impl<'a> Emitter<'a> {
-    /// A block whose code will lie at `origin`. `places` are the linear address and RAM offset of its
-    /// first byte in each page that it lies in.
+    /// A block whose code will lie at `origin`. `places` are the linear address of its first byte in
+    /// each page that it lies in, and the host address of that byte in RAM.
     pub fn new(
         origin: usize,
         thunks: &'a Thunks,
@@ -181,32 +181,34 @@ impl<'a> Emitter<'a> {
     /// pages.
     fn check_places(&mut self, places: &[(u64, u64)]) {
         let moved = self.asm.label();
-        self.asm.load(Width::Q, host::RDX, Rm::M(Mem::at(host::RSP, field::TLB)));
-        for &(linear, ram_offset) in places {
-            self.check_place(linear, ram_offset, moved);
+        for &(linear, ram) in places {
+            self.check_place(linear, ram, moved);
         }
         self.cold.push(Cold::Moved { label: moved });
     }
 
-    fn check_place(&mut self, linear: u64, ram_offset: u64, moved: Label) {
+    fn check_place(&mut self, linear: u64, ram: u64, moved: Label) {
         let slot = (linear >> PAGE_SHIFT) as usize % tlb_layout::ENTRIES;
-        let at = |field| Mem::at(host::RDX, (slot << tlb_layout::ENTRY_SHIFT) as i32 + field);
-        for (place, value) in [(at(tlb_layout::EXEC_TAG), linear), (at(tlb_layout::RAM_OFFSET), ram_offset)] {
-            let page = value & !PAGE_OFFSET_MASK;
-            if i32::try_from(page as i64).is_ok() {
-                self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::M(place), page);
-            } else {
-                self.asm.mov_imm(host::RCX, page);
-                self.asm.alu(Alu::Cmp, Width::Q, host::RCX, Rm::M(place));
-            }
-            self.asm.jcc(5, moved);
+        let at = |field| {
+            let disp = (slot << tlb_layout::ENTRY_SHIFT) as i32 + field;
+            Rm::Gs(Mem { base: NONE, index: NONE, scale: 0, disp })
+        };
+        let page = linear & !PAGE_OFFSET_MASK;
+        if i32::try_from(page as i64).is_ok() {
+            self.asm.alu_imm(Alu::Cmp, Width::Q, at(tlb_layout::EXEC_TAG), page);
+        } else {
+            self.asm.mov_imm(host::RCX, page);
+            self.asm.alu(Alu::Cmp, Width::Q, host::RCX, at(tlb_layout::EXEC_TAG));
         }
+        self.asm.jcc(5, moved);
+        // Bits 8 to 39 tell the pages of RAM apart: it is less than 2^40 bytes.
+        self.asm.alu_imm(Alu::Cmp, Width::D, at(tlb_layout::HOST + 1), (ram & !PAGE_OFFSET_MASK) >> 8);
+        self.asm.jcc(5, moved);
     }
 
     /// The entry: all instructions are paid for in advance.
     fn charge(&mut self) {
-        let budget = Rm::M(Mem::at(host::RSP, field::BUDGET));
-        self.counted(Alu::Sub, budget, 0);
+        self.counted(Alu::Sub, 0);
         let label = self.asm.label();
         // JS: there is less left.
         self.asm.jcc(8, label);
@@ -214,9 +216,9 @@ impl<'a> Emitter<'a> {
         self.cold.push(Cold::Side { label, number: u32::MAX, flags, rip: self.start });
     }
 
-    /// `op r/m, n - less`, n being the number of instructions of the block.
-    fn counted(&mut self, op: Alu, rm: Rm, less: u32) {
-        self.asm.sized_ext(Width::Q, 0x80, op as u8, rm);
+    /// Adds to or subtracts from the budget n - less, n being the number of instructions of the block.
+    fn counted(&mut self, op: Alu, less: u32) {
+        self.asm.sized_ext(Width::Q, 0x80, op as u8, Rm::R(host::RAX));
         self.counts.push((self.asm.bytes.len(), less));
         self.asm.put(&[0; 4]);
     }
@@ -304,7 +306,7 @@ impl<'a> Emitter<'a> {
             self.emit_cold(cold);
         }
         for (at, less) in std::mem::take(&mut self.counts) {
-            self.asm.set32(at, (self.number - less) as i32);
+            self.asm.set32(at, ((self.number - less) as i32) << BUDGET_SHIFT);
         }
         self.asm.finish();
     }

@@ -185,11 +185,11 @@ fn temp() -> Rm {
 
 /// Lays the flags aside, so that RAX is free.
 fn take_rax(e: &mut Emitter<'_>) {
-    e.asm.store(Width::D, temp(), host::RAX);
+    e.asm.store(Width::Q, temp(), host::RAX);
 }
 
 fn give_back_rax(e: &mut Emitter<'_>) {
-    e.asm.load(Width::D, host::RAX, temp());
+    e.asm.load(Width::Q, host::RAX, temp());
 }
 
 /// A dividend that begins in D:A, or in AX; what would fault is interpreted.

@@ -75,7 +75,7 @@ impl Emitter<'_> {
     fn open_window(&mut self, w: Window, g: u8, low: i32, delta: Rm) {
         self.spoil_flags();
         let tag =
-            Rm::M(Mem::at(host::RDX, if w.write { tlb_layout::WRITE_TAG } else { tlb_layout::READ_TAG }));
+            Rm::Gs(Mem::at(host::RDX, if w.write { tlb_layout::WRITE_TAG } else { tlb_layout::READ_TAG }));
         let label = self.asm.label();
         self.cold.push(Cold::Narrow { label, number: self.number, rip: self.rip });
         let h = self.read(g, host::RCX);
@@ -85,9 +85,8 @@ impl Emitter<'_> {
         self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::R(host::RCX), 0x1000 - u64::from(w.bytes));
         // JA
         self.asm.jcc(7, label);
-        self.asm.load(Width::Q, host::RCX, Rm::M(Mem::at(host::RDX, tlb_layout::RAM_OFFSET)));
+        self.asm.load(Width::Q, host::RCX, Rm::Gs(Mem::at(host::RDX, tlb_layout::HOST)));
         self.asm.alu(Alu::Sub, Width::Q, host::RCX, tag);
-        self.asm.alu(Alu::Add, Width::Q, host::RCX, Rm::M(Mem::at(host::RSP, field::RAM)));
         self.asm.store(Width::Q, delta, host::RCX);
         self.open |= 1 << w.slot;
     }
