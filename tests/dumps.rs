@@ -61,7 +61,14 @@ fn a_position_has_one_dump() {
     let [journal, direct, monitor, detached] =
         ["run.dj", "direct", "monitor", "detached"].map(|name| scratch.file(name));
     record_early(&journal);
+    // From the beginning, which leaves checkpoints beside the journal; and then from the last of these.
+    let checkpoints = scratch.file("run.djc");
+    std::fs::remove_file(&checkpoints).expect("those of the recording");
     dump(&journal, &direct, &[]);
+    assert!(checkpoints.exists());
+    let again = scratch.file("again");
+    dump(&journal, &again, &[]);
+    assert!(std::fs::read(&again).expect("a dump") == std::fs::read(&direct).expect("a dump"));
     let mut replay = on("replay", &journal);
     replay.args(["--seek", &EARLY_ICOUNT.to_string(), "--monitor", "stdio"]);
     let commands = [
@@ -263,11 +270,28 @@ fn a_session_about_the_crash(dumps: &Dumps) {
     let mut replay = on("replay", Path::new(&journal));
     replay.args(["-S", "--monitor", "stdio", "--serial", "null"]);
     let dump = format!("dump-guest-memory {core}\n");
-    let lines = ["loadvm panic\n", "x/10i $pc\n", "reverse_step\n", "info registers -a\n", &dump, "quit\n"];
+    let lines = [
+        "loadvm panic\n",
+        "symbols\n",
+        "x/10i $rip\n",
+        "x/2i panic\n",
+        "bt\n",
+        "cpu 1\n",
+        "bt\n",
+        "cpu 0\n",
+        "reverse_step\n",
+        "info registers -a\n",
+        &dump,
+        "quit\n",
+    ];
     let script: Vec<_> = lines.iter().map(|line| ("(dejavm) ", *line)).collect();
     let said = converse(&mut replay, &script).success().console();
     let code = said.lines().filter(|line| line.starts_with("0xffffffff") && line.contains(":  "));
     assert!(code.count() >= 10, "{said}");
+    // The panicked kernel's own symbols name its functions.
+    assert!(said.contains(" symbols\n") && !said.contains("unknown symbol"), "{said}");
+    let chain = ["panic+0x", "sysrq_handle_crash+0x", "write_sysrq_trigger+0x", "vfs_write+0x"];
+    assert!(chain.iter().all(|name| said.contains(name)), "{said}");
     let (_, registers) = said.split_once("CPU#0").expect("the first vCPU");
     let rip = u64::from_str_radix(after(registers, "RIP="), 16).expect("a number");
     if there("gdb") {

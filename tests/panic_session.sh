@@ -1,7 +1,7 @@
 #!/bin/bash
 # A whole session about a crash, with the kernel's debug symbols: records a Debian guest that panics, goes to the
-# panic in the monitor, looks at the code there, steps back, dumps, and has drgn and crash open the dump, whose call
-# chains must be the one that the kernel printed. Too large for CI: the symbols are a package of some 850 MB, and 650 MB
+# panic in the monitor, looks at the code and the call chain there, steps back, dumps, and has drgn and crash open the
+# dump. The call chains of all three must be the one that the kernel printed. Too large for CI: the symbols are a package of some 850 MB, and 650 MB
 # unpacked.
 #
 #   tests/panic_session.sh [FOLDER]
@@ -28,10 +28,11 @@ fi
 panic=$("$dejavm" info "$journal" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["last_icount"])')
 echo "behind the panic, at instruction $panic"
 
-printf '%s\n' "replay_seek $panic" 'x/10i $rip' reverse_step 'info registers -a' \
+printf '%s\n' "replay_seek $panic" symbols 'x/10i $rip' 'cpu 0' bt 'cpu 1' bt reverse_step 'info registers -a' \
     "dump-guest-memory $folder/panic-core" quit |
     "$dejavm" replay "$journal" -S --monitor stdio --serial null >"$folder/monitor.log"
 grep -a ':  ' "$folder/monitor.log" | head -10
+tr -d '\r' <"$folder/monitor.log" >"$folder/monitor.tmp" && mv "$folder/monitor.tmp" "$folder/monitor.log"
 
 release=$(strings "$folder/panic-core" | sed -n 's/^OSRELEASE=//p;s/^Linux version \([^ ]*\).*/\1/p' | sed -n 1p)
 vmlinux=$folder/usr/lib/debug/boot/vmlinux-$release
@@ -66,15 +67,15 @@ trace = trace[: trace.index("end Kernel panic")]
 printed = re.findall(r"^(?:\[[^]]*\])?\s+([a-zA-Z_]\w*)[.\w]*\+0x", trace, re.M)
 chain = [name for name in printed if not name.startswith(("dump_stack", "entry_SYSCALL"))]
 assert len(chain) >= 4, f"no call trace in {sys.argv[1]}"
-# drgn: "#1  panic (kernel/panic.c:459:3)"; crash: " #1 [ffff...] panic at ffffffff...".
-found = iter(re.findall(r"^ *#\d+ +(?:\[[0-9a-f]+\] +)?([a-zA-Z_]\w*)", log, re.M))
+# drgn: "#1  panic (kernel/panic.c:459:3)"; crash: " #1 [ffff...] panic at ffffffff..."; the monitor: "#1  0xffff... panic+0x118".
+found = iter(re.findall(r"^ *#\d+ +(?:\[[0-9a-f]+\] +|0x[0-9a-f]+ +)?([a-zA-Z_]\w*)", log, re.M))
 missing = [name for name in chain if name not in found]
 if missing:
     sys.exit(f"FAIL  {sys.argv[2]}: not there, or in another order: {missing}")
 print(f"ok    {sys.argv[2]}:", " < ".join(chain))
 END
 status=0
-for reader in drgn crash; do
+for reader in monitor drgn crash; do
     python3 "$folder/compare.py" "$folder/console.log" "$folder/$reader.log" || status=1
 done
 exit $status

@@ -162,7 +162,8 @@ fn values_are_read_as_they_are_written() {
 
 #[test]
 fn lines_and_expressions_of_any_kind_are_answered() {
-    let mut hmp = Hmp::new(services());
+    let services = services();
+    let mut hmp = Hmp::new(services.clone());
     let mut control = Fake::replay();
     for seed in 0..rounds() {
         let mut random = Random(seed);
@@ -170,16 +171,17 @@ fn lines_and_expressions_of_any_kind_are_answered() {
         let out = hmp.execute(&line, &mut control);
         assert!(out.is_empty() || out.ends_with('\n'), "seed {seed}: {line:?}: {out}");
         hmp.execute(&format!("print {line}"), &mut control);
-        Hmp::complete(&line);
+        Hmp::complete(&line, &services.words);
     }
 }
 
 #[test]
 fn the_line_editor_takes_any_key() {
-    let mut editor = LineEditor::default();
+    let (mut editor, services) = (LineEditor::default(), services());
+    let complete = |line: &str| Hmp::complete(line, &services.words);
     for seed in 0..rounds() {
         for byte in Random(seed).text(KEYS) {
-            let edit = editor.push(byte, &Hmp::complete);
+            let edit = editor.push(byte, &complete);
             assert!(edit.line.is_none_or(|line| line.len() <= 4 * 4096), "seed {seed}");
         }
     }

@@ -5,19 +5,19 @@ use dejavm_core::types::Icount;
 use dejavm_trace::linux::{SymbolError, Symbols};
 use std::cell::{Cell, RefCell};
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// What the monitors know of names.
 #[derive(Default)]
 pub struct Names {
-    symbols: RefCell<Option<Rc<Symbols>>>,
+    symbols: RefCell<Option<Arc<Symbols>>>,
     /// Nothing was found there.
     nothing_at: Cell<Option<Icount>>,
 }
 
 impl Names {
     /// The symbols, if some are loaded.
-    pub fn loaded(&self) -> Option<Rc<Symbols>> {
+    pub fn loaded(&self) -> Option<Arc<Symbols>> {
         self.symbols.borrow().clone()
     }
 
@@ -54,7 +54,7 @@ impl Names {
 
     fn keep(&self, symbols: Symbols) -> usize {
         let count = symbols.len();
-        *self.symbols.borrow_mut() = Some(Rc::new(symbols));
+        *self.symbols.borrow_mut() = Some(Arc::new(symbols));
         count
     }
 

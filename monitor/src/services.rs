@@ -3,6 +3,7 @@
 use crate::chardev::Chardevs;
 use crate::control::{Control, RunEvent};
 use crate::descriptors::Descriptors;
+use crate::hmp::Words;
 use crate::names::Names;
 use crate::profile::Profile;
 use dejavm_trace::event::Registry;
@@ -66,6 +67,8 @@ pub struct Services {
     pub profile: Arc<Profile>,
     /// What a watchdog would do.
     pub watchdog_action: RefCell<String>,
+    /// What lines are completed with.
+    pub words: Arc<Words>,
     /// The trace events that `log` has switched on.
     pub logged_events: RefCell<Vec<&'static str>>,
     /// A translator is there that `one-insn-per-tb` has put to rest.
@@ -75,6 +78,8 @@ pub struct Services {
 impl Services {
     /// What happened to the run, and beside it, since the last call.
     pub fn take_events(&self, control: &mut dyn Control) -> Vec<RunEvent> {
+        let names = control.marks().map(|marks| marks.keys().cloned().collect());
+        self.words.take(names.unwrap_or_default(), self.names.loaded());
         let mut events = control.take_events();
         events.extend(self.dumps.take_ended().map(RunEvent::DumpCompleted));
         events
@@ -82,13 +87,15 @@ impl Services {
 
     /// With no character devices yet, and no file descriptors.
     pub fn new(trace: Arc<Registry>, log: Box<dyn LogControl>, identity: Identity) -> Self {
+        let chardevs: Arc<Chardevs> = Arc::default();
         Self {
             trace,
             log,
             dumps: Default::default(),
             linux: Default::default(),
             identity,
-            chardevs: Arc::default(),
+            words: Arc::new(Words::new(chardevs.clone())),
+            chardevs,
             descriptors: RefCell::default(),
             names: Names::default(),
             profile: Arc::default(),

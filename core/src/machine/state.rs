@@ -152,7 +152,7 @@ impl Machine {
             cpu.load_state(saved);
             cpu.yielded = false;
         }
-        self.board.load(state.board, state.request);
+        self.board.load(state.board, state.request, state.clock.icount);
         self.clock = state.clock;
         self.entropy = state.entropy;
         self.schedule = state.schedule;

@@ -3,10 +3,12 @@
 use dejavm_core::cpu::CpuState;
 use dejavm_core::cpu::state::{RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, seg};
 
+/// The flag of every context of this kind.
+pub const AMD64: u32 = 0x10_0000;
 const RIP: usize = 16;
 const BYTES: usize = 0x4D0;
 /// x64: control, integer, segments, floating point, debug registers.
-const FLAGS: u32 = 0x10_001F;
+const FLAGS: u32 = AMD64 | 0x1F;
 const MXCSR_MASK: u32 = 0xFFFF;
 
 /// The structure.

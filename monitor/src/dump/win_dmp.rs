@@ -3,8 +3,8 @@
 //!
 //! Only the guest knows most of the header. Its driver (fwcfg, of virtio-win) puts a header of its
 //! making into a note, and tells the vmcoreinfo device where that is. Here it is completed: bug
-//! check data, the size, and in each processor's block the context with its registers. The guest's
-//! memory is not changed; only the dump has the contexts.
+//! check data, the size, the context of the first processor, and in each processor's block the context with its
+//! registers. The guest's memory is not changed; only the dump has the contexts.
 
 use super::file::Output;
 use super::paging;
@@ -33,6 +33,8 @@ mod header {
     pub const PAGE_COUNT: usize = 0x90;
     pub const RUNS: usize = 0x98;
     pub const RUNS_END: usize = 0x348;
+    pub const CONTEXT: usize = 0x348;
+    pub const CONTEXT_FLAGS: usize = CONTEXT + 0x30;
     pub const DUMP_SPACE: usize = 0xFA0;
 }
 
@@ -132,6 +134,10 @@ impl<'a> Guest<'a> {
         }
         if self.bug_check() == 0 {
             self.put(header::BUG_CHECK, &LIVE_SYSTEM_DUMP.to_le_bytes());
+        }
+        let there = u32::from_le_bytes(self.bytes(header::CONTEXT_FLAGS)) & win_context::AMD64 != 0;
+        if let Some(first) = self.source.vcpus().first().filter(|_| !there) {
+            self.put(header::CONTEXT, &win_context::bytes(first));
         }
     }
 
@@ -238,6 +244,8 @@ mod tests {
     use super::super::source::fake::Fake;
     use super::*;
     use crate::dump::{Destination, Format, Request};
+    use kdmp_parser::{Context, Gxa as _, KernelDumpParser};
+    use std::path::PathBuf;
 
     const NOTE: u64 = 0x2_0000;
     const KDBG: u64 = 0x3_0000;
@@ -277,12 +285,17 @@ mod tests {
         fake
     }
 
-    fn dump(fake: &Fake) -> Result<Vec<u8>, String> {
+    fn dump_to_file(fake: &Fake) -> Result<PathBuf, String> {
         let name = format!("dejavm-win-dmp-{}-{:p}", std::process::id(), fake);
         let path = std::env::temp_dir().join(name);
         let request = Request { format: Format::Windows, ..Request::ELF };
         crate::dump::write(fake, &request, Destination::Path(path.clone()), &mut |_, _| {})
             .map_err(|e| e.to_string())?;
+        Ok(path)
+    }
+
+    fn dump(fake: &Fake) -> Result<Vec<u8>, String> {
+        let path = dump_to_file(fake)?;
         let bytes = std::fs::read(&path).unwrap();
         std::fs::remove_file(path).unwrap();
         Ok(bytes)
@@ -300,6 +313,54 @@ mod tests {
         // The context crosses a page; RIP is on the second one.
         assert_eq!(quad(HEADER_BYTES + CONTEXT as usize + 0xF8), 0x1234_5678);
         assert_eq!(fake.read_u64(CONTEXT + 0xF8), Some(0), "the guest's memory is as it was");
+    }
+
+    /// A reader that others wrote goes from the header by the page tables to the list of modules, and by the
+    /// debugger's data to the processor's block, whose context must have the registers of the header's.
+    #[test]
+    fn kdmp_parser_opens_it() {
+        const LIST: u64 = 0x3_4000;
+        const DRIVER: u64 = 0x3_4100;
+        let mut fake = windows();
+        for (at, value) in [(0x20, LIST), (0x34, 1), (0xF98, 1)] {
+            fake.put(NOTE + NOTE_HEAD_BYTES + at, &value.to_le_bytes());
+        }
+        let name: Vec<u8> = "\\nt.exe".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let length = name.len() as u64;
+        for (at, value) in [
+            (LIST, DRIVER),
+            (DRIVER, LIST),
+            (DRIVER + 0x30, 0xFFFF_F800_0000_0000),
+            (DRIVER + 0x40, 0x1000),
+            (DRIVER + 0x48, length | length << 16),
+            (DRIVER + 0x50, DRIVER + 0x200),
+        ] {
+            fake.put(at, &value.to_le_bytes());
+        }
+        fake.put(DRIVER + 0x200, &name);
+        fake.vcpus[0].regs[4] = 0xFFFF_F800_1234_0000;
+        let path = dump_to_file(&fake).unwrap();
+        let parser = KernelDumpParser::new(&path).unwrap();
+        assert_eq!(parser.physmem().len(), 0x1F0);
+        assert_eq!(parser.headers().bug_check_code, LIVE_SYSTEM_DUMP);
+        let of_header = parser.context_record();
+        assert_eq!((of_header.rip, of_header.rsp), (0x1234_5678, 0xFFFF_F800_1234_0000));
+        let modules: Vec<_> = parser.kernel_modules().collect();
+        assert_eq!((modules.len(), modules[0].1), (1, "\\nt.exe"));
+        assert_eq!(modules[0].0.start.u64(), 0xFFFF_F800_0000_0000);
+        let context: Context = parser.virt_read_struct(CONTEXT.into()).unwrap();
+        assert_eq!((context.rip, context.rsp), (of_header.rip, of_header.rsp));
+        // Physical memory beyond the hole lies behind what is before it.
+        let mut bytes = [0; 8];
+        let far = 0xA_0000u64;
+        fake.put(far, b"far away");
+        parser.phys_read_exact(far.into(), &mut bytes).unwrap();
+        assert_eq!(bytes, [0; 8], "the dump was made before");
+        std::fs::remove_file(&path).unwrap();
+        let path = dump_to_file(&fake).unwrap();
+        KernelDumpParser::new(&path).unwrap().phys_read_exact(far.into(), &mut bytes).unwrap();
+        assert_eq!(&bytes, b"far away");
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -131,15 +131,10 @@ pub(crate) const COMMANDS: &[Absent] = &[
         "add device, like -device on the command line",
         Lack::Hotplug,
     ),
-    absent(
-        "device_del",
-        "device",
-        "remove device drive_add [-n] [[<domain>:]<bus>:]<slot> [file=file][,if=type][,bus=n] [,unit=m][,media=d][,inde",
-        Lack::Hotplug,
-    ),
+    absent("device_del", "device", "remove device", Lack::Hotplug),
     absent(
         "drive_add",
-        "[-n] [[<domain>:]<bus>:]<slot> [file=file][,if=type]...",
+        "[-n] [[<domain>:]<bus>:]<slot> [file=file][,if=type][,bus=n][,unit=m][,media=d][,index=i][,snapshot=on|off][,cache=on|off][,readonly=on|off][,copy-on-read=on|off]",
         "add drive to PCI storage controller",
         Lack::Block,
     ),
@@ -223,12 +218,7 @@ pub(crate) const COMMANDS: &[Absent] = &[
         "serve block devices on the given host and port",
         Lack::Block,
     ),
-    absent(
-        "nbd_server_stop",
-        "nbd_server_stop",
-        "stop serving block devices using the NBD protocol",
-        Lack::Block,
-    ),
+    absent("nbd_server_stop", "", "stop serving block devices using the NBD protocol", Lack::Block),
     absent(
         "netdev_add",
         "[user|tap|socket|stream|dgram|vde|bridge|hubport|netmap|vhost-user],id=str[,prop=value][,...]",

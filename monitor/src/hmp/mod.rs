@@ -11,6 +11,7 @@ mod expression;
 mod memory_format;
 mod registers;
 
+pub use completion::Words;
 pub(crate) use registers::value as register_value;
 pub use registers::{code_size, instruction_address, registers_text};
 
@@ -133,8 +134,8 @@ impl Hmp {
     }
 
     /// All that could stand in the place of the line's last word.
-    pub fn complete(line: &str) -> Vec<String> {
-        completion::candidates(line)
+    pub fn complete(line: &str, words: &Words) -> Vec<String> {
+        completion::candidates(line, words)
     }
 }
 

@@ -46,8 +46,9 @@ impl Conversation {
             Self::Qmp(qmp) => qmp.feed(bytes, control, services),
             Self::Hmp { editor, lines, .. } => {
                 let mut echo = String::new();
+                let complete = |line: &str| Hmp::complete(line, &services.words);
                 for &byte in bytes {
-                    let edit = editor.push(byte, &Hmp::complete);
+                    let edit = editor.push(byte, &complete);
                     echo.push_str(&edit.echo);
                     lines.extend(edit.line);
                 }

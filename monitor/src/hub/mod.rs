@@ -4,7 +4,7 @@ mod conversation;
 
 use crate::control::{Control, RunEvent};
 use crate::services::Services;
-use crate::transport::{ConnectionId, Incoming, Outbox};
+use crate::transport::{ConnectionId, Incoming, Outbox, Protocol};
 use conversation::Conversation;
 pub use conversation::arrival_text;
 use std::collections::BTreeMap;
@@ -36,10 +36,10 @@ impl Hub {
         Self { services, clients: BTreeMap::new() }
     }
 
-    /// Takes in what happened at a connection.
-    pub fn receive(&mut self, incoming: Incoming, control: &mut dyn Control) {
+    /// Takes in what happened at a connection, on which `protocol` is spoken.
+    pub fn receive(&mut self, protocol: Protocol, incoming: Incoming, control: &mut dyn Control) {
         match incoming {
-            Incoming::Opened { id, protocol, outbox } => {
+            Incoming::Opened { id, outbox } => {
                 let talk = Conversation::new(protocol, &self.services);
                 outbox.answer(talk.greeting().into_bytes());
                 outbox.allow_sending();

@@ -19,7 +19,7 @@ impl Room {
         let mut hub = Hub::new(services());
         let outboxes: Vec<Arc<Outbox>> = protocols.iter().map(|_| Arc::default()).collect();
         for (id, (&protocol, outbox)) in protocols.iter().zip(&outboxes).enumerate() {
-            hub.receive(Incoming::Opened { id: id as u64, protocol, outbox: outbox.clone() }, &mut control);
+            hub.receive(protocol, Incoming::Opened { id: id as u64, outbox: outbox.clone() }, &mut control);
         }
         let mut room = Self { hub, control, outboxes };
         for (id, protocol) in protocols.iter().enumerate() {
@@ -33,7 +33,7 @@ impl Room {
 
     fn say(&mut self, id: usize, text: &str) {
         let bytes = text.as_bytes().to_vec();
-        self.hub.receive(Incoming::Bytes { id: id as u64, bytes }, &mut self.control);
+        self.hub.receive(Protocol::Qmp, Incoming::Bytes { id: id as u64, bytes }, &mut self.control);
         while self.hub.serve(&mut self.control) {}
     }
 
@@ -82,7 +82,7 @@ fn who_does_not_read_is_not_served_but_out_of_band() {
     room.say(1, "{\"execute\":\"query-name\",\"id\":1}");
     assert!(room.heard(1).contains("\"id\": 1"));
     room.heard(0);
-    room.hub.receive(Incoming::Drained { id: 0 }, &mut room.control);
+    room.hub.receive(Protocol::Qmp, Incoming::Drained { id: 0 }, &mut room.control);
     room.hub.serve(&mut room.control);
     assert_eq!(room.hub.clients[&0].talk.waiting(), waiting - 1);
 }
@@ -90,7 +90,7 @@ fn who_does_not_read_is_not_served_but_out_of_band() {
 #[test]
 fn who_leaves_is_forgotten() {
     let mut room = Room::with(&[Protocol::Qmp]);
-    room.hub.receive(Incoming::Closed { id: 0 }, &mut room.control);
+    room.hub.receive(Protocol::Qmp, Incoming::Closed { id: 0 }, &mut room.control);
     assert!(room.hub.is_empty());
     room.say(0, "{\"execute\":\"query-name\"}");
     assert_eq!(room.heard(0), "");

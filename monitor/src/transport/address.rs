@@ -1,5 +1,5 @@
 //! Where a socket is, as QEMU writes it: `unix:PATH,server=on,wait=off`,
-//! `tcp:127.0.0.1:4444,server,nowait`.
+//! `tcp:127.0.0.1:4444,server,nowait`; or a pipe, `pipe:PATH`, or a terminal, `pty`.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -19,6 +19,31 @@ impl std::fmt::Display for Address {
         match self {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Tcp(host, port) => write!(f, "tcp:{host}:{port}"),
+        }
+    }
+}
+
+/// Where clients are met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At a socket.
+    Socket(SocketSpec),
+    /// At the named pipes PATH.in and PATH.out; or, if they are not there, at PATH, for both ways.
+    Pipe(PathBuf),
+    /// At a terminal that the host makes.
+    Pty,
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "pty" => Ok(Self::Pty),
+            Some(("pipe", "")) => Err("a pipe is pipe:PATH".into()),
+            Some(("pipe", path)) => Ok(Self::Pipe(path.into())),
+            Some(("unix" | "tcp", _)) => text.parse().map(Self::Socket),
+            _ => Err(format!("'{text}' is not unix:PATH, tcp:HOST:PORT, pipe:PATH or pty")),
         }
     }
 }
@@ -114,9 +139,7 @@ fn tcp(host: &str, port: &str) -> Result<Address, String> {
         host => host.parse().map_err(|_| format!("'{host}' is not 127.0.0.1, ::1 or localhost"))?,
     };
     if !host.is_loopback() {
-        return Err(format!(
-            "a monitor has no password, so it listens only to this host: 127.0.0.1, not {host}"
-        ));
+        return Err(format!("only this host can be reached, which needs no password: 127.0.0.1, not {host}"));
     }
     Ok(Address::Tcp(host, port))
 }
@@ -142,6 +165,16 @@ mod tests {
         assert_eq!(made, "unix:q.sock,server,nowait".parse());
         let made = SocketSpec::from_properties("host=localhost,port=44".split(','));
         assert_eq!(made, "tcp::44".parse());
+    }
+
+    #[test]
+    fn places() {
+        assert_eq!("pty".parse(), Ok(Place::Pty));
+        assert_eq!("pipe:a".parse(), Ok(Place::Pipe("a".into())));
+        assert_eq!("unix:a".parse(), Ok(Place::Socket("unix:a".parse().unwrap())));
+        for text in ["", "pty:x", "pipe:", "pipe", "unix:", "vc"] {
+            assert!(text.parse::<Place>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One connection: a thread that reads, a thread that writes.
 
-use super::{ConnectionId, Incoming, Outbox, Protocol, Report};
+use super::{ConnectionId, Incoming, Outbox, Report};
 use crate::descriptors::Passed;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use std::io::{IoSliceMut, Read, Write};
@@ -92,15 +92,11 @@ impl Socket for TcpStream {
 }
 
 /// Starts both threads; the outbox tells whether the connection still is.
-pub(super) fn serve<S: Socket>(
-    socket: S,
-    protocol: Protocol,
-    report: Report,
-) -> std::io::Result<Arc<Outbox>> {
+pub(super) fn serve<S: Socket>(socket: S, report: Report) -> std::io::Result<Arc<Outbox>> {
     let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
     let outbox = Arc::new(Outbox::default());
     let (reader, writer) = (socket.duplicate()?, socket);
-    report(Incoming::Opened { id, protocol, outbox: outbox.clone() });
+    report(Incoming::Opened { id, outbox: outbox.clone() });
     let (read_end, read_report) = (outbox.clone(), report.clone());
     std::thread::Builder::new()
         .name(format!("monitor {id} in"))

@@ -1,14 +1,16 @@
-//! Sockets for monitors. Each connection has a thread that reads and one that writes, so that
-//! whoever drives the run never waits for a client: what a client sends comes as [`Incoming`]
-//! in pieces of which the next is read only once the last is dealt with, and what he is sent
+//! Sockets, pipes and terminals for monitors and serial ports. Each connection has a thread that reads and
+//! one that writes, so that whoever drives the run never waits for a client: what a client sends comes as
+//! [`Incoming`] in pieces of which the next is read only once the last is dealt with, and what he is sent
 //! waits in a bounded [`Outbox`].
 
 mod address;
 mod connection;
+mod duplex;
 mod listener;
 mod outbox;
+mod pty;
 
-pub use address::{Address, SocketSpec};
+pub use address::{Address, Place, SocketSpec};
 pub use listener::{Listening, open, open_stdio};
 pub use outbox::Outbox;
 
@@ -34,8 +36,6 @@ pub enum Incoming {
     Opened {
         /// The connection.
         id: ConnectionId,
-        /// What is spoken on it.
-        protocol: Protocol,
         /// The way to the client.
         outbox: Arc<Outbox>,
     },

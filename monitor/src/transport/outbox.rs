@@ -9,6 +9,9 @@ const FULL_BYTES: usize = 1 << 20;
 /// With so many bytes waiting he is told of events no more.
 const NO_EVENTS_BYTES: usize = 2 << 20;
 
+/// Bytes of a stream wait together up to so many.
+const PIECE_BYTES: usize = 4096;
+
 /// The way to a client.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -65,6 +68,20 @@ impl Outbox {
         }
     }
 
+    /// Sends more of a stream, unless too much waits already: then it is lost.
+    pub fn stream(&self, bytes: &[u8]) {
+        self.change(|state| {
+            if state.closed || state.bytes >= NO_EVENTS_BYTES {
+                return;
+            }
+            state.bytes += bytes.len();
+            match state.queue.back_mut() {
+                Some(last) if last.len() < PIECE_BYTES => last.extend_from_slice(bytes),
+                _ => state.queue.push_back(bytes.to_vec()),
+            }
+        });
+    }
+
     /// Whether the client should first read what he has asked for.
     pub fn is_full(&self) -> bool {
         self.state().bytes >= FULL_BYTES
@@ -73,6 +90,11 @@ impl Outbox {
     /// Lets the client send another piece.
     pub fn allow_sending(&self) {
         self.change(|state| state.may_send = true);
+    }
+
+    /// Whether the connection has ended, or is about to.
+    pub fn is_closed(&self) -> bool {
+        self.state().closed
     }
 
     /// Ends the connection once all is sent.
@@ -167,6 +189,19 @@ mod tests {
         assert!(outbox.written(second));
         assert_eq!(outbox.abandon(), 3);
         assert_eq!(outbox.next(), None);
+    }
+
+    #[test]
+    fn a_stream_is_bounded_and_sent_in_larger_pieces() {
+        let outbox = Outbox::default();
+        (0..PIECE_BYTES).for_each(|_| outbox.stream(b"ab"));
+        assert_eq!(outbox.next().unwrap().len(), PIECE_BYTES);
+        for _ in 0..100 {
+            outbox.stream(&vec![0; NO_EVENTS_BYTES / 10]);
+        }
+        assert!(outbox.state().bytes < 2 * NO_EVENTS_BYTES);
+        outbox.close();
+        outbox.stream(b"late");
     }
 
     #[test]

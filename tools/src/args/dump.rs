@@ -1,6 +1,6 @@
 //! `dejavm dump`.
 
-use super::ImageArgs;
+use super::{AccelArgs, ImageArgs};
 use clap::{Args, ValueEnum};
 use dejavm_monitor::dump::{Compression, Format};
 use std::path::PathBuf;
@@ -40,6 +40,9 @@ pub struct DumpArgs {
     /// Only so much memory, as 0x1000 or 64K (ELF).
     #[arg(long, value_name = "BYTES", requires = "begin", value_parser = number)]
     pub length: Option<u64>,
+    /// The engine.
+    #[command(flatten)]
+    pub accel: AccelArgs,
     /// Where the images are, if not in the journal.
     #[command(flatten)]
     pub images: ImageArgs,

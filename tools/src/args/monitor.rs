@@ -1,24 +1,26 @@
 //! Where monitors are: `-monitor`, `-qmp`, and what both are short for, `-chardev` and `-mon`.
 
-use crate::console::monitors::SocketMonitor;
+use crate::console::monitors::RemoteMonitor;
 use clap::Args;
 use dejavm_monitor::chardev::Backend;
 use dejavm_monitor::services::Identity;
-use dejavm_monitor::transport::{Protocol, SocketSpec};
+use dejavm_monitor::transport::{Place, Protocol};
 use std::str::FromStr;
 
 /// Monitors.
 #[derive(Debug, Default, Args)]
 pub struct MonitorArgs {
-    /// A monitor for people: on this terminal from the start (stdio), none, or at a socket:
-    /// unix:PATH,server=on,wait=off or tcp:127.0.0.1:PORT,server=on,wait=off. May be repeated.
+    /// A monitor for people: on this terminal from the start (stdio), none, at a socket
+    /// (unix:PATH,server=on,wait=off or tcp:127.0.0.1:PORT,server=on,wait=off), at a terminal that the host
+    /// makes (pty), or at named pipes (pipe:PATH). May be repeated.
     #[arg(long, value_name = "WHERE")]
     pub monitor: Vec<MonitorSpec>,
-    /// A monitor for programs (QMP), at a socket as above, or at stdio. May be repeated.
+    /// A monitor for programs (QMP), at a place as above. May be repeated.
     #[arg(long, value_name = "WHERE")]
     pub qmp: Vec<MonitorSpec>,
-    /// A character device for --mon or --serial: socket,id=ID,path=PATH,server=on,wait=off or
-    /// stdio,id=ID, or for --serial ringbuf,id=ID,size=64K or file,id=ID,path=PATH or null,id=ID.
+    /// A character device for --mon or --serial: socket,id=ID,path=PATH,server=on,wait=off (or host=,port=),
+    /// pty,id=ID or pipe,id=ID,path=PATH or stdio,id=ID; or for --serial only, ringbuf,id=ID,size=64K or
+    /// file,id=ID,path=PATH or null,id=ID.
     #[arg(long, value_name = "WHAT")]
     pub chardev: Vec<ChardevSpec>,
     /// A monitor at a character device: chardev=ID,mode=control (QMP) or mode=readline.
@@ -42,8 +44,8 @@ pub enum MonitorSpec {
     Stdio,
     /// Nowhere.
     None,
-    /// At a socket.
-    Socket(SocketSpec),
+    /// Elsewhere.
+    Remote(Place),
 }
 
 impl FromStr for MonitorSpec {
@@ -53,8 +55,8 @@ impl FromStr for MonitorSpec {
         match text {
             "stdio" | "mon:stdio" => Ok(Self::Stdio),
             "none" | "null" => Ok(Self::None),
-            _ => text.parse().map(Self::Socket).map_err(|why| {
-                format!("{why}; a monitor is at stdio, none, unix:PATH,server=on,wait=off or tcp:127.0.0.1:PORT,server=on,wait=off")
+            _ => text.parse().map(Self::Remote).map_err(|why| {
+                format!("{why}; a monitor is at stdio, none, unix:PATH,server=on,wait=off, tcp:127.0.0.1:PORT,server=on,wait=off, pipe:PATH or pty")
             }),
         }
     }
@@ -64,31 +66,17 @@ impl FromStr for MonitorSpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChardevSpec {
     id: String,
-    place: Place,
-}
-
-/// What it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
-    Socket(SocketSpec),
-    Stdio,
-    Other(Backend),
+    backend: Backend,
 }
 
 impl FromStr for ChardevSpec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (backend, properties) = text.split_once(',').unwrap_or((text, ""));
+        let (kind, properties) = text.split_once(',').unwrap_or((text, ""));
         let id = properties.split(',').find_map(|p| p.strip_prefix("id="));
         let id = id.filter(|id| !id.is_empty()).ok_or("a character device needs an id=")?.to_owned();
-        let others = properties.split(',').filter(|p| !p.is_empty() && !p.starts_with("id="));
-        let place = match backend {
-            "socket" => Place::Socket(SocketSpec::from_properties(others)?),
-            "stdio" => Place::Stdio,
-            _ => Place::Other(Backend::parse(backend, others).map_err(|e| format!("{e}; or socket, stdio"))?),
-        };
-        Ok(Self { id, place })
+        Ok(Self { id, backend: Backend::parse(kind, properties.split(','))? })
     }
 }
 
@@ -138,8 +126,10 @@ pub enum TerminalMonitor {
 pub struct MonitorPlaces {
     /// Who has the terminal.
     pub terminal: TerminalMonitor,
-    /// Those at sockets.
-    pub sockets: Vec<SocketMonitor>,
+    /// The name of the character device of a monitor for programs that has the terminal.
+    pub terminal_label: Option<String>,
+    /// Those elsewhere.
+    pub remote: Vec<RemoteMonitor>,
 }
 
 impl MonitorArgs {
@@ -148,7 +138,8 @@ impl MonitorArgs {
     /// # Errors
     /// If two are at the terminal, or one at a device that is not there.
     pub fn places(&self) -> Result<MonitorPlaces, String> {
-        let mut places = MonitorPlaces { terminal: TerminalMonitor::Console, sockets: Vec::new() };
+        let terminal = TerminalMonitor::Console;
+        let mut places = MonitorPlaces { terminal, terminal_label: None, remote: Vec::new() };
         let short = self.monitor.iter().map(|spec| (spec, Protocol::Hmp));
         let short = short.chain(self.qmp.iter().map(|spec| (spec, Protocol::Qmp)));
         for (n, (spec, protocol)) in short.enumerate() {
@@ -158,11 +149,11 @@ impl MonitorArgs {
             let chardev = self.chardev.iter().find(|chardev| chardev.id == mon.chardev);
             let chardev =
                 chardev.ok_or_else(|| format!("there is no --chardev with the id '{}'", mon.chardev))?;
-            let spec = match &chardev.place {
-                Place::Socket(socket) => MonitorSpec::Socket(socket.clone()),
-                Place::Stdio => MonitorSpec::Stdio,
-                Place::Other(Backend::Null) => MonitorSpec::None,
-                Place::Other(other) => {
+            let spec = match &chardev.backend {
+                Backend::Remote(place) => MonitorSpec::Remote(place.clone()),
+                Backend::Stdio { .. } => MonitorSpec::Stdio,
+                Backend::Null => MonitorSpec::None,
+                other => {
                     return Err(format!("a monitor cannot be at the {} '{}'", other.filename(), chardev.id));
                 }
             };
@@ -174,24 +165,17 @@ impl MonitorArgs {
     /// The character device of that name, for a serial port.
     ///
     /// # Errors
-    /// If there is none, or a serial port cannot be there.
+    /// If there is none.
     pub fn backend(&self, id: &str) -> Result<Backend, String> {
         let chardev = self.chardev.iter().find(|chardev| chardev.id == id);
-        match &chardev.ok_or_else(|| format!("there is no --chardev with the id '{id}'"))?.place {
-            Place::Stdio => Ok(Backend::Stdio { mux: false }),
-            Place::Other(backend) => Ok(backend.clone()),
-            Place::Socket(_) => {
-                Err(format!("a serial port cannot be at the socket '{id}': only a monitor can"))
-            }
-        }
+        let backend = chardev.map(|chardev| chardev.backend.clone());
+        backend.ok_or_else(|| format!("there is no --chardev with the id '{id}'"))
     }
 
-    /// The character devices that stand for themselves (no sockets, and not stdio), by name.
+    /// The character devices by name, but for stdio.
     pub fn free_backends(&self) -> impl Iterator<Item = (&str, Backend)> {
-        self.chardev.iter().filter_map(|chardev| match &chardev.place {
-            Place::Other(backend) => Some((chardev.id.as_str(), backend.clone())),
-            Place::Socket(_) | Place::Stdio => None,
-        })
+        let free = self.chardev.iter().filter(|chardev| !matches!(chardev.backend, Backend::Stdio { .. }));
+        free.map(|chardev| (chardev.id.as_str(), chardev.backend.clone()))
     }
 
     /// Whether a monitor is at the character device of that name.
@@ -208,12 +192,16 @@ impl MonitorArgs {
 impl MonitorPlaces {
     fn add(&mut self, label: String, spec: &MonitorSpec, protocol: Protocol) -> Result<(), String> {
         match (spec, protocol) {
-            (MonitorSpec::Socket(socket), _) => {
-                self.sockets.push(SocketMonitor { label, socket: socket.clone(), protocol });
+            (MonitorSpec::Remote(place), _) => {
+                self.remote.push(RemoteMonitor { label, place: place.clone(), protocol });
                 Ok(())
             }
             (MonitorSpec::Stdio, Protocol::Hmp) => self.take_terminal(TerminalMonitor::Hmp),
-            (MonitorSpec::Stdio, Protocol::Qmp) => self.take_terminal(TerminalMonitor::Qmp),
+            (MonitorSpec::Stdio, Protocol::Qmp) => {
+                self.take_terminal(TerminalMonitor::Qmp)?;
+                self.terminal_label = Some(label);
+                Ok(())
+            }
             (MonitorSpec::None, Protocol::Hmp) => self.take_terminal(TerminalMonitor::None),
             (MonitorSpec::None, Protocol::Qmp) => Ok(()),
         }
@@ -256,7 +244,7 @@ mod tests {
     use super::*;
 
     fn places(args: MonitorArgs) -> Result<Vec<(String, Protocol)>, String> {
-        Ok(args.places()?.sockets.into_iter().map(|m| (m.label, m.protocol)).collect())
+        Ok(args.places()?.remote.into_iter().map(|m| (m.label, m.protocol)).collect())
     }
 
     #[test]
@@ -269,6 +257,9 @@ mod tests {
             mon: vec!["chardev=c,mode=control,pretty=on".parse().unwrap()],
             ..MonitorArgs::default()
         };
+        let terminal = MonitorArgs { chardev: vec!["pty,id=p".parse().unwrap()], ..MonitorArgs::default() };
+        let terminal = MonitorArgs { mon: vec!["p".parse().unwrap()], ..terminal };
+        assert_eq!(places(terminal).unwrap(), [("p".to_owned(), Protocol::Hmp)]);
         let expected = [
             ("compat_monitor0".to_owned(), Protocol::Hmp),
             ("compat_monitor1".to_owned(), Protocol::Qmp),
@@ -300,16 +291,16 @@ mod tests {
         };
         assert_eq!(args.backend("r"), Ok(Backend::Ring { size_bytes: 4096 }));
         assert_eq!(args.backend("t"), Ok(Backend::Stdio { mux: false }));
-        assert!(args.backend("s").is_err() && args.backend("nosuch").is_err());
+        assert!(matches!(args.backend("s"), Ok(Backend::Remote(_))) && args.backend("nosuch").is_err());
         let free: Vec<_> = args.free_backends().map(|(id, _)| id).collect();
-        assert_eq!(free, ["r", "n"]);
+        assert_eq!(free, ["r", "s", "n"]);
         let args = MonitorArgs { mon: vec!["r".parse().unwrap()], ..args };
         assert_eq!(args.places(), Err("a monitor cannot be at the ringbuf 'r'".into()));
     }
 
     #[test]
     fn what_is_wrong() {
-        for text in ["socket,path=q", "pty,id=c", "socket,id=c", ""] {
+        for text in ["socket,path=q", "vc,id=c", "socket,id=c", "pipe,id=c", ""] {
             assert!(text.parse::<ChardevSpec>().is_err(), "{text}");
         }
         for text in ["", "mode=control", "chardev=c,mode=x"] {

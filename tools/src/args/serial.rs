@@ -1,6 +1,7 @@
 //! Where serial ports go.
 
 use dejavm_monitor::chardev::Backend;
+use dejavm_monitor::transport::Place;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -13,6 +14,8 @@ pub enum SerialSpec {
     MuxStdio,
     /// What the guest sends goes into a file.
     File(PathBuf),
+    /// To whoever comes to a socket, to named pipes, or to a terminal that the host makes.
+    Remote(Place),
     /// Nowhere.
     Null,
     /// To the character device (`--chardev`) of that name.
@@ -30,9 +33,9 @@ impl FromStr for SerialSpec {
             _ => match text.split_once(':') {
                 Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
                 Some(("chardev", id)) if !id.is_empty() => Ok(Self::Chardev(id.into())),
-                _ => {
-                    Err("a serial port goes to stdio, mon:stdio, file:PATH, chardev:ID, null or none".into())
-                }
+                _ => text.parse().map(Self::Remote).map_err(|why| {
+                    format!("{why}; a serial port goes to stdio, mon:stdio, file:PATH, chardev:ID, pty, pipe:PATH, unix:PATH,server=on,wait=off, tcp:127.0.0.1:PORT,server=on,wait=off, null or none")
+                }),
             },
         }
     }
@@ -45,6 +48,7 @@ impl SerialSpec {
             Self::Stdio => Backend::Stdio { mux: false },
             Self::MuxStdio => Backend::Stdio { mux: true },
             Self::File(path) => Backend::File { path: path.clone(), append: false },
+            Self::Remote(place) => Backend::Remote(place.clone()),
             Self::Null => Backend::Null,
             Self::Chardev(_) => return None,
         })

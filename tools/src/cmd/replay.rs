@@ -36,7 +36,7 @@ pub fn execute(args: &ReplayArgs) -> Result<Exit, Failure> {
         given => given,
     };
     let with_monitor =
-        matches!(given, TerminalMonitor::Hmp | TerminalMonitor::Qmp) || !places.sockets.is_empty();
+        matches!(given, TerminalMonitor::Hmp | TerminalMonitor::Qmp) || !places.remote.is_empty();
     let mut desk = Desk::open(&DeskOptions {
         serial: &args.serial,
         monitors: &args.monitors,

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What a user sits before. The terminal is raw for as long as this lives.
@@ -76,16 +77,14 @@ impl Desk {
             TerminalMonitor::Qmp | TerminalMonitor::None => false,
         };
         let raw_serial = serial.iter().any(|(_, backend)| *backend == Backend::Stdio { mux: false });
-        let services = Services::new(trace.clone(), Box::new(log), options.monitors.identity());
+        let services = Rc::new(Services::new(trace, Box::new(log), options.monitors.identity()));
         let ports = serial.len();
         add_chardevs(&services, serial, options.monitors)?;
         let mut console = Console::open(ConsoleOptions {
             serial_ports: ports as u8,
-            chardevs: services.chardevs.clone(),
-            profile: services.profile.clone(),
             monitor: escapes,
             start_in_monitor: terminal == TerminalMonitor::Hmp,
-            trace,
+            services: &services,
         });
         terminal::terminate_on_signals(console.events().clone())
             .map_err(|e| Failure::new(format!("cannot watch for signals: {e}")))?;
@@ -101,9 +100,9 @@ impl Desk {
             events.send(HostEvent::DumpEnded);
         });
         let mut monitors = Monitors::new(services);
-        monitors.open(&places.sockets, &mut console)?;
+        monitors.open(&places.remote, &mut console)?;
         if for_programs {
-            monitors.open_stdio(&mut console)?;
+            monitors.open_stdio(places.terminal_label.as_deref().unwrap_or("stdio"), &mut console)?;
         }
         Ok(Self { console, monitors, _terminal: raw })
     }
@@ -140,14 +139,22 @@ fn add_chardevs(
 ) -> Result<(), Failure> {
     let chardevs = &services.chardevs;
     for (n, (label, backend)) in serial.into_iter().enumerate() {
-        chardevs.add(&label, backend, User::Serial(n as u8)).map_err(Failure::new)?;
+        let terminal = chardevs.add(&label, backend, User::Serial(n as u8)).map_err(Failure::new)?;
+        tell_terminal(&label, terminal);
     }
     for (label, backend) in args.free_backends() {
         if chardevs.list().iter().all(|there| there.label != label) && !args.has_monitor_at(label) {
-            chardevs.add(label, backend, User::Nobody).map_err(Failure::new)?;
+            tell_terminal(label, chardevs.add(label, backend, User::Nobody).map_err(Failure::new)?);
         }
     }
     Ok(())
+}
+
+/// Says which terminal the host has made for a character device.
+fn tell_terminal(label: &str, terminal: Option<String>) {
+    if let Some(path) = terminal {
+        eprintln!("dejavm: char device redirected to {path} (label {label})");
+    }
 }
 
 fn trace(observe: &ObserveArgs, log: LogOutput) -> Result<Arc<Registry>, Failure> {

@@ -21,13 +21,14 @@ use dejavm_core::boundary::{Inbound, Outbound, ResetCause};
 use dejavm_monitor::chardev::Chardevs;
 use dejavm_monitor::control::{ControlError, RunEvent};
 use dejavm_monitor::gdb::{Reply, Request};
-use dejavm_monitor::hmp::{Hmp, PROMPT};
+use dejavm_monitor::hmp::{Hmp, PROMPT, Words};
 use dejavm_monitor::line_editor::LineEditor;
 use dejavm_monitor::mux::{self, Mux, MuxEvent};
 use dejavm_monitor::profile::{Profile, Site};
-use dejavm_monitor::transport::Incoming;
+use dejavm_monitor::services::Services;
+use dejavm_monitor::transport::{Incoming, Protocol};
 use dejavm_trace::event::Registry;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,19 +41,15 @@ const FLUSH_AFTER: Duration = Duration::from_millis(900);
 const PARTING: Duration = Duration::from_millis(500);
 
 /// What the console is made of.
-pub struct ConsoleOptions {
+pub struct ConsoleOptions<'a> {
     /// How many serial ports go anywhere.
     pub serial_ports: u8,
-    /// Where they go.
-    pub chardevs: Arc<Chardevs>,
-    /// Where the host's time goes.
-    pub profile: Arc<Profile>,
     /// The keys of ctrl-a are understood, and there is a monitor.
     pub monitor: bool,
     /// The monitor has the terminal from the start.
     pub start_in_monitor: bool,
-    /// The trace events.
-    pub trace: Arc<Registry>,
+    /// What the monitors share.
+    pub services: &'a Services,
 }
 
 /// The serial ports, the keyboard and the monitor's terminal.
@@ -66,6 +63,8 @@ pub struct Console {
     mux: Mux,
     editor: LineEditor,
     typed: VecDeque<u8>,
+    /// What has come in for serial ports from elsewhere than the terminal.
+    arrived: BTreeMap<u8, VecDeque<u8>>,
     requests: VecDeque<Inbound>,
     commands: VecDeque<String>,
     call_sender: Sender<Call>,
@@ -73,12 +72,15 @@ pub struct Console {
     /// Where gdb is served.
     gdb_server: Option<gdb::Server>,
     debugger: Debugger,
+    /// Stdin is read, or is not to be.
+    reads_stdin: bool,
     input_open: bool,
     quit: bool,
     flushed_at: Instant,
     trace: Arc<Registry>,
+    words: Arc<Words>,
     /// What happened at the sockets of monitors.
-    incoming: VecDeque<Incoming>,
+    incoming: VecDeque<(Protocol, Incoming)>,
     /// Someone may speak to a monitor at a socket.
     has_sockets: bool,
     /// What happened to the run that the monitors are to be told of.
@@ -88,30 +90,42 @@ pub struct Console {
 
 impl Console {
     /// Opens the outputs. Nothing is read yet: see [`Self::read_stdin`].
-    pub fn open(options: ConsoleOptions) -> Self {
+    pub fn open(options: ConsoleOptions<'_>) -> Self {
         let (sender, receiver) = unbounded();
         let (call_sender, calls) = unbounded();
-        let output = |port| SerialOutput::new(port, options.chardevs.clone());
+        let services = options.services;
+        let chardevs = services.chardevs.clone();
+        let output = |port| SerialOutput::new(port, chardevs.clone());
+        let events = HostEvents::new(sender);
+        let heard = events.clone();
+        chardevs.on_input(move || {
+            heard.send(HostEvent::Serial);
+        });
+        // Somebody may have been faster.
+        events.send(HostEvent::Serial);
         Self {
-            events: HostEvents::new(sender),
+            events,
             receiver,
             outputs: (0..options.serial_ports).map(output).collect(),
-            chardevs: options.chardevs,
-            profile: options.profile,
+            profile: services.profile.clone(),
             escapes: options.monitor,
             mux: Mux::new(options.monitor && options.start_in_monitor),
             editor: LineEditor::new(PROMPT),
             typed: VecDeque::new(),
+            arrived: BTreeMap::new(),
             requests: VecDeque::new(),
             commands: VecDeque::new(),
             call_sender,
             calls,
             gdb_server: None,
             debugger: Debugger::default(),
+            reads_stdin: chardevs.port_at_stdio().is_some(),
+            chardevs,
             input_open: false,
             quit: false,
             flushed_at: Instant::now(),
-            trace: options.trace,
+            trace: services.trace.clone(),
+            words: services.words.clone(),
             incoming: VecDeque::new(),
             has_sockets: false,
             run_events: Vec::new(),
@@ -127,6 +141,7 @@ impl Console {
         if self.stdio_port().is_none() && !self.escapes {
             return Ok(());
         }
+        self.reads_stdin = true;
         self.input_open = true;
         crate::hostio::keyboard::read_stdin(self.events.clone())
             .map_err(|e| Failure::new(format!("cannot read stdin: {e}")))
@@ -144,7 +159,20 @@ impl Console {
 
     /// Whether something may still come: from the keyboard, a monitor at a socket, or gdb.
     pub fn input_open(&self) -> bool {
-        self.input_open || self.has_sockets || self.gdb_server.is_some()
+        self.input_open || self.has_sockets || self.gdb_server.is_some() || self.chardevs.may_speak()
+    }
+
+    /// Whether something waits to be given to serial ports.
+    pub fn has_backlog(&self) -> bool {
+        !self.typed.is_empty() || !self.arrived.is_empty()
+    }
+
+    /// Drops what was sent to serial ports: this machine takes nothing in.
+    pub fn drop_input(&mut self) {
+        self.typed.clear();
+        for port in std::mem::take(&mut self.arrived).into_keys() {
+            self.chardevs.listen(port);
+        }
     }
 
     /// From now on monitors at sockets are waited for, too.
@@ -168,7 +196,7 @@ impl Console {
     }
 
     /// What happened at the sockets of monitors since the last call.
-    pub fn take_incoming(&mut self) -> VecDeque<Incoming> {
+    pub fn take_incoming(&mut self) -> VecDeque<(Protocol, Incoming)> {
         std::mem::take(&mut self.incoming)
     }
 
@@ -315,6 +343,14 @@ impl Console {
         while let Ok(event) = self.receiver.try_recv() {
             self.take(event);
         }
+        // A monitor has put a serial port there.
+        if !self.reads_stdin
+            && self.stdio_port().is_some()
+            && let Err(error) = self.read_stdin()
+        {
+            tracing::warn!(%error, "what is typed is not read");
+            self.reads_stdin = true;
+        }
     }
 
     /// Waits, while the machine stands still, until something happens on the host.
@@ -345,7 +381,8 @@ impl Console {
             HostEvent::Terminate => self.end("host-signal"),
             // The monitors will notice.
             HostEvent::DumpEnded => {}
-            HostEvent::Monitor(incoming) => self.incoming.push_back(incoming),
+            HostEvent::Monitor(protocol, incoming) => self.incoming.push_back((protocol, incoming)),
+            HostEvent::Serial => self.take_serial(),
         }
     }
 
@@ -373,7 +410,8 @@ impl Console {
     }
 
     fn edit(&mut self, byte: u8) {
-        let edit = self.editor.push(byte, &Hmp::complete);
+        let complete = |line: &str| Hmp::complete(line, &self.words);
+        let edit = self.editor.push(byte, &complete);
         let mut stdout = std::io::stdout().lock();
         let _ = stdout.write_all(edit.echo.as_bytes()).and_then(|()| stdout.flush());
         drop(stdout);
@@ -385,6 +423,11 @@ impl Console {
         if let Some(event) = self.requests.pop_front() {
             return Some(event);
         }
+        self.next_typed(room).or_else(|| self.next_arrived(room))
+    }
+
+    /// The next of what was typed.
+    fn next_typed(&mut self, room: &mut dyn FnMut(u8) -> usize) -> Option<Inbound> {
         if self.typed.is_empty() {
             return None;
         }
@@ -396,6 +439,25 @@ impl Console {
         let count = self.typed.len().min(room(port));
         let bytes: Vec<u8> = self.typed.drain(..count).collect();
         (!bytes.is_empty()).then_some(Inbound::Serial { port, bytes })
+    }
+
+    /// The next of what came from elsewhere. Whoever sent it may send more once a port has it all.
+    fn next_arrived(&mut self, room: &mut dyn FnMut(u8) -> usize) -> Option<Inbound> {
+        let port = self.arrived.keys().copied().find(|port| room(*port) > 0)?;
+        let waiting = self.arrived.get_mut(&port)?;
+        let count = waiting.len().min(room(port));
+        let bytes: Vec<u8> = waiting.drain(..count).collect();
+        if waiting.is_empty() {
+            self.arrived.remove(&port);
+            self.chardevs.listen(port);
+        }
+        Some(Inbound::Serial { port, bytes })
+    }
+
+    fn take_serial(&mut self) {
+        while let Some((port, bytes)) = self.chardevs.take_input() {
+            self.arrived.entry(port).or_default().extend(bytes);
+        }
     }
 
     fn show(&mut self, event: &Outbound) {

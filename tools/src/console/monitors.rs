@@ -10,7 +10,7 @@ use dejavm_monitor::hmp::Hmp;
 use dejavm_monitor::hub::Hub;
 use dejavm_monitor::profile::Site;
 use dejavm_monitor::services::Services;
-use dejavm_monitor::transport::{self, Listening, Protocol, Report, SocketSpec};
+use dejavm_monitor::transport::{self, Incoming, Listening, Place, Protocol, Report};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,13 +18,19 @@ use std::time::{Duration, Instant};
 /// The longest that monitors are served before the machine runs on.
 const SERVE_AT_MOST: Duration = Duration::from_millis(5);
 
-/// A monitor at a socket, as the command line asks for it.
+/// So many clients of one monitor have a conversation at a time; others wait.
+const MOST_CLIENTS: usize = 16;
+
+/// How long the end of the program waits for those at serial ports to take what they are sent.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// A monitor at a socket, a pipe or a terminal, as the command line asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SocketMonitor {
+pub struct RemoteMonitor {
     /// The name of its character device.
     pub label: String,
     /// Where it is.
-    pub socket: SocketSpec,
+    pub place: Place,
     /// What it speaks.
     pub protocol: Protocol,
 }
@@ -42,29 +48,35 @@ pub struct Monitors {
 
 impl Monitors {
     /// The one on the terminal; none at sockets yet.
-    pub fn new(services: Services) -> Self {
-        let services = Rc::new(services);
+    pub fn new(services: Rc<Services>) -> Self {
         let (hmp, gdb_hmp) = (Hmp::new(services.clone()), Hmp::new(services.clone()));
         let hub = Hub::new(services.clone());
         Self { services, hmp, gdb_hmp, hub, _listening: Vec::new() }
     }
 
-    /// Opens the sockets.
+    /// Opens those that are elsewhere than on this terminal.
     ///
     /// # Errors
     /// If the host refuses one.
-    pub fn open(&mut self, sockets: &[SocketMonitor], console: &mut Console) -> Result<(), Failure> {
-        for SocketMonitor { label, socket, protocol } in sockets {
-            let listening = transport::open(socket, *protocol, &report(console.events().clone()));
-            let listening = listening.map_err(|e| {
-                Failure::new(format!("cannot open the monitor's socket {}: {e}", socket.address))
+    pub fn open(&mut self, monitors: &[RemoteMonitor], console: &mut Console) -> Result<(), Failure> {
+        for RemoteMonitor { label, place, protocol } in monitors {
+            let report = report(*protocol, console.events().clone());
+            let listening = transport::open(place, MOST_CLIENTS, &report).map_err(|e| {
+                let place = match place {
+                    Place::Socket(spec) => format!("socket {}", spec.address),
+                    Place::Pipe(path) => format!("pipe {}", path.display()),
+                    Place::Pty => "terminal".to_owned(),
+                };
+                Failure::new(format!("cannot open the monitor's {place}: {e}"))
                     .advice("choose another path or port, or end the program that has it")
             })?;
-            self._listening.push(listening);
             console.expect_sockets();
-            let role = if socket.server { ",server=on" } else { "" };
-            let backend = Backend::Socket(format!("{}{role}", socket.address));
+            if let Some(path) = listening.terminal() {
+                eprintln!("dejavm: char device redirected to {path} (label {label})\r");
+            }
+            let backend = Backend::Monitor(listening.name().to_owned());
             self.services.chardevs.add(label, backend, User::Monitor).map_err(Failure::new)?;
+            self._listening.push(listening);
         }
         Ok(())
     }
@@ -73,10 +85,12 @@ impl Monitors {
     ///
     /// # Errors
     /// If the host refuses.
-    pub fn open_stdio(&mut self, console: &mut Console) -> Result<(), Failure> {
-        transport::open_stdio(Protocol::Qmp, &report(console.events().clone()))
+    pub fn open_stdio(&mut self, label: &str, console: &mut Console) -> Result<(), Failure> {
+        transport::open_stdio(&report(Protocol::Qmp, console.events().clone()))
             .map_err(|e| Failure::new(format!("cannot open a monitor at stdio: {e}")))?;
         console.expect_sockets();
+        let backend = Backend::Stdio { mux: false };
+        self.services.chardevs.add(label, backend, User::Monitor).map_err(Failure::new)?;
         Ok(())
     }
 
@@ -92,11 +106,11 @@ impl Monitors {
     pub fn serve(
         &mut self,
         control: &mut dyn Control,
-        incoming: impl IntoIterator<Item = transport::Incoming>,
+        incoming: impl IntoIterator<Item = (Protocol, Incoming)>,
     ) -> bool {
         self.hub.tell(&self.services.take_events(control));
-        for incoming in incoming {
-            self.hub.receive(incoming, control);
+        for (protocol, incoming) in incoming {
+            self.hub.receive(protocol, incoming, control);
         }
         let start = Instant::now();
         let mut more = self.hub.serve(control);
@@ -123,9 +137,10 @@ impl Monitors {
     pub fn close(&mut self, console: &mut Console) {
         self.tell(&console.take_run_events());
         self.hub.close();
+        self.services.chardevs.flush(Instant::now() + LAST_WORDS);
     }
 }
 
-fn report(events: HostEvents) -> Report {
-    Arc::new(move |incoming| events.send(HostEvent::Monitor(incoming)))
+fn report(protocol: Protocol, events: HostEvents) -> Report {
+    Arc::new(move |incoming| events.send(HostEvent::Monitor(protocol, incoming)))
 }

@@ -8,7 +8,7 @@ pub mod terminal;
 
 use crossbeam_channel::Sender;
 use dejavm_core::vcpu::Kicker;
-use dejavm_monitor::transport::Incoming;
+use dejavm_monitor::transport::{Incoming, Protocol};
 use std::sync::{Arc, Mutex};
 
 /// Something that happened on the host while the machine ran.
@@ -24,8 +24,10 @@ pub enum HostEvent {
     Terminate,
     /// A dump that was written beside the run has ended.
     DumpEnded,
-    /// Something happened at a monitor's socket.
-    Monitor(Incoming),
+    /// Something happened at a monitor's socket, where this is spoken.
+    Monitor(Protocol, Incoming),
+    /// Something has come in for a serial port.
+    Serial,
 }
 
 /// Tells the one who drives the machine what happened, and makes the machine stop to look.

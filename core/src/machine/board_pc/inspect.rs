@@ -1,7 +1,7 @@
 //! Looking at the board without touching it: registers are read from a copy, since reading one
 //! may change the chip.
 
-use super::Board;
+use super::{Board, IrqCounts};
 use crate::boundary::ProbeLog;
 use crate::devices::pic_8259::PicRegisters;
 use crate::machine::Machine;
@@ -11,6 +11,11 @@ impl Board {
     /// The registers of both 8259s, the master first.
     pub fn pics(&self) -> [PicRegisters; 2] {
         self.state.pic.registers()
+    }
+
+    /// How often interrupt lines rose since a state was loaded, or since power-on.
+    pub fn irq_counts(&self) -> IrqCounts {
+        self.irqs
     }
 
     /// The levels of the ISA interrupt lines, bit n for IRQ n.
@@ -37,6 +42,7 @@ impl Board {
             outbound: Vec::new(),
             request: None,
             probes: ProbeLog::default(),
+            irqs: self.irqs,
         }
     }
 }

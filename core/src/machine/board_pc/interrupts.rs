@@ -10,7 +10,19 @@ use crate::boundary::ProbeEvent;
 use crate::devices::apic_message::{ApicMessage, DeliveryMode, Destination};
 use crate::devices::hpet::{self, Output};
 use crate::devices::lapic::LapicAction;
-use crate::types::{VcpuId, VirtualNs};
+use crate::types::{Icount, VcpuId, VirtualNs};
+
+/// How often interrupt lines rose. That is no state of the machine: it is counted anew from wherever a state
+/// is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IrqCounts {
+    /// The place where counting began.
+    pub since: Icount,
+    /// Of the ISA lines, by IRQ.
+    pub lines: [u64; 16],
+    /// Of the I/O APIC pins that the HPET drives itself, by pin.
+    pub pins: [u64; 32],
+}
 
 impl Board {
     /// Whether `vcpu` has an interrupt that its local APIC would deliver now.
@@ -73,6 +85,7 @@ impl Board {
         for irq in (0..16).filter(|irq| changed & 1 << irq != 0) {
             let level = lines & 1 << irq != 0;
             self.probes.push(ProbeEvent::IrqLine { irq, level });
+            self.irqs.lines[usize::from(irq)] += u64::from(level);
             self.state.pic.set_line(irq, level);
             let pin = if irq == TIMER_IRQ { TIMER_GSI } else { irq.into() };
             self.set_gsi(pin, level);
@@ -80,6 +93,7 @@ impl Board {
         let changed = pins ^ self.state.hpet_pins;
         self.state.hpet_pins = pins;
         for pin in (0..32).filter(|pin| changed & 1 << pin != 0) {
+            self.irqs.pins[pin] += u64::from(pins >> pin & 1);
             self.set_gsi(pin, pins & 1 << pin != 0);
         }
     }

@@ -31,7 +31,8 @@ use crate::devices::uart_16550::Uart16550;
 use crate::machine::virtual_time::LAST_NS;
 use crate::mem::DmaAccess;
 use crate::mem::Memory;
-use crate::types::{VcpuId, VirtualNs};
+use crate::types::{Icount, VcpuId, VirtualNs};
+pub use interrupts::IrqCounts;
 use serde::{Deserialize, Serialize};
 
 /// All chips with their state.
@@ -161,6 +162,8 @@ pub struct Board {
     request: Option<MachineRequest>,
     /// What probes saw, of the chips and of the vCPUs.
     pub probes: ProbeLog,
+    /// How often interrupt lines rose.
+    irqs: IrqCounts,
 }
 
 impl Board {
@@ -169,7 +172,8 @@ impl Board {
         let state = BoardState::new(config, RtcCmos::new(config.rtc_start_unix_s), 0);
         let (config, outbound) = (config.clone(), Vec::new());
         let probes = ProbeLog::default();
-        let mut board = Self { config, state, deadline: 0, outbound, request: None, probes };
+        let irqs = IrqCounts::default();
+        let mut board = Self { config, state, deadline: 0, outbound, request: None, probes, irqs };
         board.settle();
         board
     }
@@ -192,9 +196,10 @@ impl Board {
         (self.state.clone(), self.request)
     }
 
-    /// Takes over a saved state.
-    pub fn load(&mut self, state: BoardState, request: Option<MachineRequest>) {
+    /// Takes over a state that was saved at `icount`.
+    pub fn load(&mut self, state: BoardState, request: Option<MachineRequest>, icount: Icount) {
         self.state = state;
+        self.irqs = IrqCounts { since: icount, ..IrqCounts::default() };
         self.outbound.clear();
         self.request = request;
         self.deadline = self.state.next_deadline();

@@ -2,7 +2,7 @@
 
 use super::super::Context;
 use super::super::arguments::Arguments;
-use super::chardev_add::{backend, refused};
+use super::chardev_add::{backend, refused, tell_terminal};
 use super::{Command, Outcome};
 
 pub(crate) const COMMAND: Command = Command {
@@ -16,5 +16,7 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     let id = arguments.string()?;
     let text = arguments.string()?;
     arguments.end()?;
-    context.services.chardevs.change(id, backend(text)?).map_err(refused)
+    let terminal = context.services.chardevs.change(id, backend(text)?).map_err(refused)?;
+    tell_terminal(context, id, terminal);
+    Ok(())
 }

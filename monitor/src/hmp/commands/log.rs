@@ -22,6 +22,20 @@ const ITEMS: &[(&str, &[&str], &str)] = &[
     ("strace", &["cpu_syscall*"], "system calls, and their results"),
 ];
 
+/// QEMU's other items: what to do instead.
+const NOT_HERE: &[(&[&str], &str)] = &[
+    (&["in_asm"], "`log trace:cpu_instruction` tells each instruction, `x/10i $rip` shows code"),
+    (&["out_asm"], "host code is not shown as text; `info jit` tells how much of it there is"),
+    (&["op", "op_opt", "op_ind", "op_plugin"], "the translator has no code in between"),
+    (&["cpu", "fpu", "vpu"], "a replay can stop at any instruction, where `info registers -a` shows them"),
+    (&["unimp"], "`info opcount` lists the instructions that the virtual CPU lacks"),
+    (&["guest_errors", "invalid_mem"], "`log trace:mmio_*` tells each access where there is no RAM"),
+    (&["nochain"], "`log exec` tells each block, whether or not the translator links it to others"),
+    (&["page"], "that is for programs without a machine"),
+    (&["plugin"], "there are no plugins; trace events tell what happens"),
+    (&["tid"], "a run has one log"),
+];
+
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
@@ -39,7 +53,7 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
             None if item.starts_with("trace:") => patterns.push(&item["trace:".len()..]),
             None if item == "none" => filter.push("off"),
             None if LEVELS.contains(&item) || item.contains('=') => filter.push(item),
-            None => return Err(CommandError::Refused(items_text())),
+            None => return Err(CommandError::Refused(not_here(item).unwrap_or_else(items_text))),
         }
     }
     if !filter.is_empty() {
@@ -58,6 +72,18 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
         logged.push(pattern);
     }
     Ok(())
+}
+
+/// Why an item of QEMU's is not here.
+fn not_here(item: &str) -> Option<String> {
+    let (_, instead) = NOT_HERE.iter().find(|(names, _)| names.contains(&item))?;
+    Some(format!("log item '{item}' is not here: {instead}"))
+}
+
+/// The names of what can be logged.
+pub(in crate::hmp) fn items() -> impl Iterator<Item = String> {
+    let items = ITEMS.iter().map(|(name, ..)| *name).chain(LEVELS).chain(["none", "trace:help"]);
+    items.map(str::to_owned)
 }
 
 /// What can be logged, a line each.

@@ -61,7 +61,7 @@ mod info_uuid;
 mod info_version;
 mod last_write;
 mod loadvm;
-mod log;
+pub(super) mod log;
 mod logfile;
 mod mark;
 mod memory_dump;

@@ -1,8 +1,10 @@
 //! Commands that look at the machine's parts.
 
 use super::{check, check_live, monitor, on_replay};
+use crate::chardev::{Backend, User};
 use crate::control::fake::Fake;
-use crate::control::{Inspect as _, Mode, date_text};
+use crate::control::{Inspect as _, Mode, Timeline as _, date_text};
+use crate::hmp::Hmp;
 use dejavm_core::cpu::state::{cr0, cr4, efer};
 
 /// A machine with one page at 401000h (user, read-only) and two at 600000h (kernel, writable).
@@ -114,6 +116,17 @@ fn the_memory_map() {
         assert!(tree.contains(line), "{line:?} is not in {tree}");
     }
     assert!(on_replay("info mtree -f").0.contains("FlatView #0\n AS \"memory\", root: system\n"));
+    let dispatch = on_replay("info mtree -f -d").0;
+    assert!(dispatch.contains("#0 @0000000000000000..00000000007fffff pc.ram [RAM]\n"), "{dispatch}");
+    assert!(dispatch.contains("..00000000feefffff") || dispatch.contains("apic [i/o]\n"), "{dispatch}");
+    let owners = on_replay("info mtree -o").0;
+    assert!(owners.contains("(prio 0, i/o): io parent:{obj path=/machine}\n"), "{owners}");
+    for line in owners.lines().filter_map(|line| line.split_once("owner:{dev path=")) {
+        let path = line.1.trim_end_matches('}');
+        assert!(!on_replay(&format!("qom-list {path}")).0.contains("not found"), "{path}");
+    }
+    assert_eq!(on_replay("info mtree -D").0, tree);
+    assert_eq!(on_replay("info mtree -fo").0.matches("owner:").count(), owners.matches("owner:").count());
     check("info mtree -z", "mtree: unsupported option -z\nTry \"help info mtree\" for more information\n");
     check("info memory_size_summary", "base memory: 8388608\nplugged memory: 0\n");
     check("gpa2hva 0xfee00000", "Memory at address 0xfee00000 is not RAM\n");
@@ -228,7 +241,9 @@ fn history() {
 
 #[test]
 fn completion() {
-    let complete = crate::hmp::Hmp::complete;
+    let monitor = monitor();
+    let services = &monitor.services;
+    let complete = |line: &str| Hmp::complete(line, &services.words);
     assert_eq!(
         complete("x/4i $r1"),
         ["x/4i $r10", "x/4i $r11", "x/4i $r12", "x/4i $r13", "x/4i $r14", "x/4i $r15"]
@@ -238,10 +253,40 @@ fn completion() {
     assert_eq!(complete("help info mt"), ["help info mtree"]);
     assert_eq!(complete("sendkey ctrl-del"), ["sendkey ctrl-delete"]);
     assert_eq!(complete("trace-event uart_w"), ["trace-event uart_write"]);
+    assert_eq!(
+        complete("trace-event uart_write o"),
+        ["trace-event uart_write off", "trace-event uart_write on"]
+    );
+    assert_eq!(complete("info trace-events uart_w"), ["info trace-events uart_write"]);
+    assert_eq!(complete("log int,trace:uart_w"), ["log int,trace:uart_write"]);
+    assert_eq!(complete("log pc"), ["log pcall"]);
+    assert_eq!(complete("singlestep of"), ["singlestep off"]);
+    assert_eq!(complete("watchdog_action pow"), ["watchdog_action poweroff"]);
+    let mut fake = Fake::replay();
+    fake.marks().unwrap().insert("crash".into(), Default::default());
+    services.take_events(&mut fake);
+    for command in ["replay_seek", "loadvm", "delvm", "mark -d"] {
+        assert_eq!(complete(&format!("{command} cr")), [format!("{command} crash")]);
+    }
+    assert_eq!(complete("replay_seek e"), ["replay_seek end"]);
+    services.chardevs.add("serial0", Backend::Null, User::Serial(0)).unwrap();
+    services.chardevs.add("ring", Backend::Ring { size_bytes: 16 }, User::Nobody).unwrap();
+    assert_eq!(complete("chardev-change se"), ["chardev-change serial0"]);
+    assert_eq!(complete("chardev-change serial0 pi"), ["chardev-change serial0 pipe"]);
+    assert_eq!(complete("chardev-add so"), ["chardev-add socket"]);
+    assert_eq!(complete("chardev-remove "), ["chardev-remove serial0", "chardev-remove ring"]);
+    assert_eq!(complete("ringbuf_read "), ["ringbuf_read ring"]);
     let folder = std::env::temp_dir().join(format!("dejavm-complete-{}", std::process::id()));
     std::fs::create_dir_all(folder.join("inner")).unwrap();
     let line = format!("pmemsave 0 4096 {}/in", folder.display());
     assert_eq!(complete(&line), [format!("{line}ner/")]);
+    let map = folder.join("System.map");
+    std::fs::write(&map, "ffffffff81000000 T vfs_read\nffffffff81000100 T vfs_write\n").unwrap();
+    assert_eq!(services.names.load_file(&map, fake.machine()), Ok(2));
+    services.take_events(&mut fake);
+    assert_eq!(complete("x/4i 8+vfs_w"), ["x/4i 8+vfs_write"]);
+    assert_eq!(complete("info symbol vfs_"), ["info symbol vfs_read", "info symbol vfs_write"]);
+    assert_eq!(complete("memsave vfs_r"), ["memsave vfs_read"]);
     std::fs::remove_dir_all(folder).unwrap();
 }
 

@@ -119,6 +119,12 @@ fn trace_events() {
     assert_eq!(hmp.execute("info trace-events uart*", &mut fake), "uart_write : state 0\n");
     assert_eq!(hmp.execute("trace-event uart_write on", &mut fake), "");
     assert_eq!(hmp.execute("info trace-events uart*", &mut fake), "uart_write : state 1\n");
+    assert_eq!(hmp.execute("trace-event uart_write off", &mut fake), "");
+    assert_eq!(hmp.execute("trace-event uart_write on 1", &mut fake), "");
+    assert_eq!(hmp.execute("info trace-events uart_write 0", &mut fake), "uart_write : state 0\n");
+    assert_eq!(hmp.execute("info trace-events uart_write 1", &mut fake), "uart_write : state 1\n");
+    let no_vcpu = "No such vCPU\nTry \"help info trace-events\" for more information\n";
+    assert_eq!(hmp.execute("info trace-events uart_write 99", &mut fake), no_vcpu);
     assert_eq!(hmp.execute("info trace-events nosuch", &mut fake), "unknown event \"nosuch\"\n");
 }
 
@@ -239,8 +245,10 @@ fn quit_ends_the_run() {
 
 #[test]
 fn commands_complete() {
-    assert_eq!(Hmp::complete("replay_s"), ["replay_seek"]);
-    assert_eq!(Hmp::complete("info re"), ["info registers", "info replay"]);
+    let monitor = monitor();
+    let complete = |line: &str| Hmp::complete(line, &monitor.services.words);
+    assert_eq!(complete("replay_s"), ["replay_seek"]);
+    assert_eq!(complete("info re"), ["info registers", "info replay"]);
 }
 
 #[test]

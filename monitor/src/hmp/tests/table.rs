@@ -10,33 +10,37 @@ use std::path::PathBuf;
 
 const QEMU: &str = include_str!("qemu-6.2-commands.txt");
 
-/// The names in the list: commands, and what follows `info`.
-fn lists() -> (Vec<&'static str>, Vec<&'static str>) {
-    let text = QEMU.split_once('\n').unwrap().1;
-    let (commands, info) = text.split_once("\n\n").unwrap();
-    (commands.split_whitespace().collect(), info.split_whitespace().collect())
+/// What QEMU's help shows of a command before its purpose, and what is expected here.
+fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = QEMU.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.split_once(" => ").unwrap_or((line, line)))
+}
+
+/// The name that stands first, without its short ones.
+fn name(syntax: &str) -> &str {
+    syntax.split([' ', '|']).next().unwrap_or_default()
 }
 
 #[test]
 fn every_command_of_qemu_is_there_or_says_what_is_missing() {
-    let (names, info) = lists();
-    assert_eq!((names.len(), info.len()), (104, 55));
-    for name in names {
-        let there = commands::find(commands::ALL, name).is_some();
-        let absent = absent::find(absent::COMMANDS, name).filter(|_| !there);
-        assert!(there || absent.is_some(), "{name}");
-        let help = on_replay(&format!("help {name}")).0;
-        let named = help.split(' ').next().unwrap_or_default().split('|').any(|word| word == name);
-        assert!(named && help.contains(" -- "), "{name}: {help}");
+    assert_eq!(lines().filter(|(line, _)| !line.starts_with("info ")).count(), 104);
+    assert_eq!(lines().filter(|(line, _)| line.starts_with("info ")).count(), 55);
+    for (theirs, ours) in lines() {
+        let (before, of_info) = theirs.strip_prefix("info ").map_or(("", None), |rest| ("info ", Some(rest)));
+        let (table, lacking) = match of_info {
+            Some(_) => (commands::INFO, absent::INFO),
+            None => (commands::ALL, absent::COMMANDS),
+        };
+        let name = name(of_info.unwrap_or(theirs));
+        let there = commands::find(table, name).is_some();
+        let absent = absent::find(lacking, name);
+        assert!(there != absent.is_some(), "{before}{name} is there: {there}");
+        let help = on_replay(&format!("help {before}{name}")).0;
+        let (syntax, _) = help.split_once(" -- ").unwrap_or_else(|| panic!("{before}{name}: {help}"));
+        assert_eq!(syntax.split_whitespace().collect::<Vec<_>>().join(" "), ours, "{help}");
         if let Some(absent) = absent {
-            check(name, &format!("{}\n", absent.lacks.text()));
+            check(&format!("{before}{name}"), &format!("{}\n", absent.lacks.text()));
         }
-    }
-    for name in info {
-        let there = commands::find(commands::INFO, name).is_some();
-        let absent = absent::find(absent::INFO, name);
-        assert!(there != absent.is_some(), "info {name} is there: {there}");
-        assert!(on_replay(&format!("help info {name}")).0.contains(" -- "), "info {name}");
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::{Arguments, Command, Context, Outcome};
 use crate::chardev::ring::DEFAULT_BYTES;
-use crate::chardev::{Backend, User};
+use crate::chardev::{Backend, KINDS, User};
 use crate::qmp::QmpError;
 use crate::qmp::schema::{Member, NOTHING, Type, optional, required};
+use crate::transport::{Place, SocketSpec};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use dejavm_core::boundary::Inbound;
@@ -18,9 +19,29 @@ const INFO: Type = Type::Object(&[
 
 const FORMAT: Member = optional("format", Type::Enum(&["utf8", "base64"]));
 
+/// Where a socket is (QAPI: SocketAddressLegacy).
+const ADDRESS: Type = Type::Union {
+    base: &[required("type", Type::Enum(&["inet", "unix"]))],
+    tag: "type",
+    variants: &[
+        (
+            "inet",
+            &[required("data", Type::Object(&[required("host", Type::Str), required("port", Type::Str)]))],
+        ),
+        ("unix", &[required("data", Type::Object(&[required("path", Type::Str)]))]),
+    ],
+};
+
+const SOCKET: Type = Type::Object(&[
+    required("addr", ADDRESS),
+    optional("server", Type::Bool),
+    optional("wait", Type::Bool),
+    optional("nodelay", Type::Bool),
+]);
+
 /// The backends that can be made while the run goes on.
 const BACKEND: Type = Type::Union {
-    base: &[required("type", Type::Enum(&["file", "null", "ringbuf"]))],
+    base: &[required("type", Type::Enum(&KINDS))],
     tag: "type",
     variants: &[
         (
@@ -28,9 +49,16 @@ const BACKEND: Type = Type::Union {
             &[required("data", Type::Object(&[required("out", Type::Str), optional("append", Type::Bool)]))],
         ),
         ("null", &[required("data", NOTHING)]),
+        ("pipe", &[required("data", Type::Object(&[required("device", Type::Str)]))]),
+        ("pty", &[required("data", NOTHING)]),
         ("ringbuf", &[required("data", Type::Object(&[optional("size", Type::Int)]))]),
+        ("socket", &[required("data", SOCKET)]),
+        ("stdio", &[required("data", NOTHING)]),
     ],
 };
+
+/// The terminal that the host has made, if it is one (QAPI: ChardevReturn).
+const MADE: Type = Type::Object(&[optional("pty", Type::Str)]);
 
 const NEW: &[Member] = &[required("id", Type::Str), required("backend", BACKEND)];
 
@@ -42,15 +70,15 @@ pub(super) const COMMANDS: &[Command] = &[
         "query-chardev-backends",
         &[],
         Type::Array(&Type::Object(&[required("name", Type::Str)])),
-        |_, _| Ok(json!([{"name": "file"}, {"name": "null"}, {"name": "ringbuf"}])),
+        |_, _| Ok(KINDS.iter().map(|name| json!({"name": name})).collect()),
     ),
-    Command::new("chardev-add", NEW, NOTHING, |context, arguments| {
+    Command::new("chardev-add", NEW, MADE, |context, arguments| {
         let backend = backend(&arguments.value("backend").cloned().unwrap_or_default())?;
-        done(context.services.chardevs.add(arguments.string("id"), backend, User::Nobody))
+        made(context.services.chardevs.add(arguments.string("id"), backend, User::Nobody))
     }),
-    Command::new("chardev-change", NEW, NOTHING, |context, arguments| {
+    Command::new("chardev-change", NEW, MADE, |context, arguments| {
         let backend = backend(&arguments.value("backend").cloned().unwrap_or_default())?;
-        done(context.services.chardevs.change(arguments.string("id"), backend))
+        made(context.services.chardevs.change(arguments.string("id"), backend))
     }),
     Command::new("chardev-remove", ID, NOTHING, |context, arguments| {
         done(context.services.chardevs.remove(arguments.string("id")))
@@ -74,22 +102,46 @@ fn done(result: Result<(), String>) -> Outcome {
     result.map(|()| json!({})).map_err(QmpError::generic)
 }
 
+fn made(result: Result<Option<String>, String>) -> Outcome {
+    let terminal = result.map_err(QmpError::generic)?;
+    Ok(terminal.map_or_else(|| json!({}), |path| json!({"pty": path})))
+}
+
 /// The backend that a value of [`BACKEND`] means.
 fn backend(value: &Value) -> Result<Backend, QmpError> {
     let data = &value["data"];
-    match value["type"].as_str() {
-        Some("file") => {
-            let path = data["out"].as_str().unwrap_or_default().into();
-            Ok(Backend::File { path, append: data["append"].as_bool().unwrap_or(false) })
-        }
+    let text = |member: &Value| member.as_str().unwrap_or_default().to_owned();
+    let backend = match value["type"].as_str() {
+        Some("file") => Backend::File {
+            path: text(&data["out"]).into(),
+            append: data["append"].as_bool().unwrap_or(false),
+        },
+        Some("pipe") => Backend::Remote(Place::Pipe(text(&data["device"]).into())),
+        Some("pty") => Backend::Remote(Place::Pty),
+        Some("stdio") => Backend::Stdio { mux: false },
         Some("ringbuf") => {
             let size = data.get("size").map_or(Some(DEFAULT_BYTES), Value::as_u64);
             let size_bytes =
                 size.ok_or_else(|| QmpError::generic("Parameter 'size' expects a non-negative number"))?;
-            Ok(Backend::Ring { size_bytes })
+            Backend::Ring { size_bytes }
         }
-        _ => Ok(Backend::Null),
-    }
+        Some("socket") => Backend::Remote(Place::Socket(socket(data).map_err(QmpError::generic)?)),
+        _ => Backend::Null,
+    };
+    backend.without_waiting().map_err(QmpError::generic)
+}
+
+/// The socket that a value of [`SOCKET`] means. A program that does not say otherwise does not wait.
+fn socket(data: &Value) -> Result<SocketSpec, String> {
+    let place = &data["addr"]["data"];
+    let word = |name: &str| place[name].as_str().map(|value| format!("{name}={value}"));
+    let flag = |name: &str, default: bool| {
+        let on = data.get(name).and_then(Value::as_bool).unwrap_or(default);
+        Some(format!("{name}={}", if on { "on" } else { "off" }))
+    };
+    let options = [word("path"), word("host"), word("port"), flag("server", true), flag("wait", false)];
+    let options: Vec<String> = options.into_iter().flatten().collect();
+    SocketSpec::from_properties(options.iter().map(String::as_str))
 }
 
 fn chardev_send_break(context: &mut Context<'_>, arguments: &Arguments<'_>) -> Outcome {

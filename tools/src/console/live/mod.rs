@@ -34,7 +34,7 @@ impl Host for Console {
     }
 
     fn has_backlog(&self) -> bool {
-        !self.typed.is_empty()
+        Console::has_backlog(self)
     }
 
     fn flush_due(&mut self) -> bool {
@@ -51,7 +51,7 @@ impl Host for Console {
             return Waited::Elapsed(0);
         }
         // A guest that crashed may wait for ever.
-        if self.crash().is_some() || (!self.input_open() && self.typed.is_empty()) {
+        if self.crash().is_some() || (!self.input_open() && !Console::has_backlog(self)) {
             return Waited::NoMoreInput;
         }
         let start = Instant::now();

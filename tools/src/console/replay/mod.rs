@@ -80,7 +80,7 @@ fn run(
     }
     loop {
         console.pump();
-        console.typed.clear();
+        console.drop_input();
         while let Some(line) = console.next_command() {
             let mut run = ReplayControl { session, console, file, driver };
             let text = monitors.execute(&line, &mut run);

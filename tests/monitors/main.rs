@@ -1,5 +1,8 @@
 //! Clients of the monitors of a real run: the public QMP client, and those that behave badly.
 
+mod events;
+mod serial;
+
 use dejavm_tests::cli::{Scratch, on, program, run};
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -208,16 +211,19 @@ fn descriptors_are_passed_over_a_socket() {
     ended_well(child);
 }
 
-/// An ELF executable that jumps in place.
-fn spinning_kernel() -> Vec<u8> {
+/// Jumps in place.
+const SPIN: &[u8] = &[0xEB, 0xFE];
+
+/// An ELF executable with some code.
+fn kernel(code: &[u8]) -> Vec<u8> {
     const AT: u64 = 1 << 20;
     let words = |words: &[u64]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
     let mut file = b"\x7FELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3E\0\x01\0\0\0".to_vec();
     file.extend(words(&[AT, 64, 0]));
     file.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 64, 0, 0, 0, 0, 0]);
     file.extend([1, 0, 0, 0, 7, 0, 0, 0]);
-    file.extend(words(&[120, AT, AT, 2, 4096, 4096]));
-    file.extend([0xEB, 0xFE]);
+    file.extend(words(&[120, AT, AT, code.len() as u64, 4096, 4096]));
+    file.extend(code);
     file
 }
 
@@ -241,10 +247,10 @@ fn say(client: &mut UnixStream, line: &str) -> String {
 #[test]
 fn port_writes_are_recorded_and_replayed() {
     let scratch = Scratch::new("door");
-    let [journal, kernel, socket, log] = ["run.dj", "spin", "h.sock", "log"].map(|name| scratch.file(name));
-    std::fs::write(&kernel, spinning_kernel()).expect("a file");
+    let [journal, guest, socket, log] = ["run.dj", "spin", "h.sock", "log"].map(|name| scratch.file(name));
+    std::fs::write(&guest, kernel(SPIN)).expect("a file");
     let mut command = Command::new(program());
-    command.arg("record").arg("-o").arg(&journal).arg("--kernel").arg(&kernel).args(["-m", "16M", "-S"]);
+    command.arg("record").arg("-o").arg(&journal).arg("--kernel").arg(&guest).args(["-m", "16M", "-S"]);
     command.args(["-chardev", "ringbuf,id=console,size=4K", "-serial", "chardev:console"]);
     command.args(["-monitor", &place(&socket)]);
     let child = start(&mut command, &socket);
