@@ -62,6 +62,10 @@ fn a_serial_port_moves_from_a_socket_to_a_terminal_to_pipes() {
     echo(&mut first, "at a unix socket, ");
     assert!(chardev(&mut client).contains("serial0: filename=unix:"));
     assert_eq!(say(&mut client, "chardev-send-break serial0"), "");
+    // The guest gets it as a character that is zero, and sends that back.
+    let mut zero = [1];
+    first.read_exact(&mut zero).expect("an echo");
+    assert_eq!(zero, [0]);
 
     // The one before is gone, and its socket with it.
     let change = "chardev-change serial0 socket,host=127.0.0.1,port=0,server=on,wait=off";
@@ -96,7 +100,7 @@ fn a_serial_port_moves_from_a_socket_to_a_terminal_to_pipes() {
     let events = run(&mut on("events", &journal)).success().console();
     assert!(events.contains("serial_break"), "{events}");
     let heard = run(on("replay", &journal).args(["-serial", "stdio"])).success().console();
-    assert!(heard.starts_with("at a unix socket, at a tcp socket, at a terminal, in pipes"), "{heard}");
+    assert!(heard.starts_with("at a unix socket, \0at a tcp socket, at a terminal, in pipes"), "{heard}");
 }
 
 /// A monitor for people at a terminal, and one for programs at a pipe made with the long options.
