@@ -2,6 +2,7 @@
 """Measures how long it takes to go to places of a recording, with dejavm and with QEMU.
 
     tests/bench/time_travel.py [--icount N] [--seeks N] [--steps N] [--accel interp|jit] [--rounds N] [--qemu]
+                               [--folder DIR] [--parts PART,...]
 
 Records a Linux guest with 512 MiB that does the guests' workload over and over until N instructions (10 G if
 not given), with checkpoints and without by turns; then, in one replay: seeks to random places, steps back
@@ -11,6 +12,10 @@ and a snapshot each 250 M steps, and goes to random places of it and one step ba
 
 Each is given on the clock and, in brackets, as processor time of dejavm's process, which is what remains to be
 compared on a host that others use. Run it on an idle machine all the same.
+
+The parts are record, seek, search, fill and qemu; all but the last are done if nothing is said. With --folder,
+recordings are kept there, and one that is there is used by the other parts: so long ones can be measured piece by
+piece, with one engine and the other.
 
 Needs `cargo build --release`, the guests (guests/debian/build); with --qemu also qemu-system-x86_64 and
 qemu-img.
@@ -39,8 +44,14 @@ def arguments():
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--accel", choices=("interp", "jit"), default="interp")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--qemu", action="store_true")
-    return parser.parse_args()
+    parser.add_argument("--qemu", action="store_true", help="the same as the part qemu, besides the others")
+    parser.add_argument("--folder", help="where recordings are kept and looked for")
+    parser.add_argument("--parts", default="record,seek,search,fill")
+    args = parser.parse_args()
+    args.parts = set(args.parts.split(",")) | ({"qemu"} if args.qemu else set())
+    if unknown := args.parts - {"record", "seek", "search", "fill", "qemu"}:
+        parser.error(f"there is no part {', '.join(unknown)}")
+    return args
 
 
 def file_of(*parts):
@@ -169,7 +180,7 @@ def straight(args, journal):
     return time.monotonic() - start, processor
 
 
-def travel(args, journal):
+def seek(args, journal):
     rng = random.Random(1)
     replay = Replay(args, journal)
     last = args.icount - 1
@@ -182,16 +193,24 @@ def travel(args, journal):
         replay.timed(f"replay_seek {rng.randrange(last)}")
         first.append(replay.timed("reverse_step")[0])
     show("the first reverse_step at a random place", first)
-    replay.timed(f"replay_seek {last}")
-    # Nothing writes the first page that the kernel is unpacked to once it runs: this goes back to the start.
-    times = resource_of(replay.child.pid)
-    (seconds, _), text = replay.timed("last_write -p 0x1000000")
-    took = seconds, resource_of(replay.child.pid) - times
-    print(f"last_write over all of the run: {took[0]:.1f} ({took[1]:.1f}) s: {text.splitlines()[-2].strip()}")
     kept = replay.timed("info checkpoints")[1]
     print("\n".join(line.strip() for line in kept.splitlines() if "checkpoints," in line or "apart" in line))
     replay.quit()
-    return took
+
+
+def search(args, journal):
+    once = straight(args, journal)
+    replay = Replay(args, journal)
+    replay.timed(f"replay_seek {args.icount - 1}")
+    # Nothing writes the first page that the kernel is unpacked to once it runs: this goes back to the start.
+    before = resource_of(replay.child.pid)
+    (seconds, _), text = replay.timed("last_write -p 0x1000000")
+    back = seconds, resource_of(replay.child.pid) - before
+    replay.quit()
+    print(f"last_write over all of the run: {back[0]:.1f} ({back[1]:.1f}) s: {text.splitlines()[-2].strip()}")
+    print(f"one replay straight through: {once[0]:.1f} ({once[1]:.1f}) s, {args.icount / once[1] / 1e6:.0f} MIPS; "
+          f"the search backward takes {back[0] / once[0]:.2f} of that ({back[1] / once[1]:.2f} of its processor "
+          f"time) on {os.cpu_count()} cores", flush=True)
 
 
 class Qemu:
@@ -270,29 +289,41 @@ def qemu(args, folder):
     replayer.quit()
 
 
+def overhead(args, journal):
+    without, with_them = [], []
+    for _ in range(args.rounds):
+        without.append(record(args, journal, "none"))
+        with_them.append(record(args, journal, "1G"))
+    for k, what in enumerate(("on the clock", "of processor time")):
+        a, b = (statistics.median(run[k] for run in runs) for runs in (without, with_them))
+        each = ", ".join(f"{x[k]:.1f}/{y[k]:.1f}" for x, y in zip(without, with_them))
+        print(f"recording {args.icount} instructions, {what}: {a:.1f} s without checkpoints, {b:.1f} s with"
+              f" ({100 * (b / a - 1):+.1f} %); each round: {each}", flush=True)
+    side = os.path.getsize(journal + "c")
+    print(f"the side file has {side / 2**20:.1f} MiB, the journal {os.path.getsize(journal) / 2**20:.1f} MiB")
+
+
+def measure(args, folder):
+    print(f"load when it begins: {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores, {args.accel}", flush=True)
+    journal = os.path.join(folder, "run.dj")
+    if "record" in args.parts:
+        overhead(args, journal)
+    elif args.parts != {"qemu"}:
+        file_of(journal)
+    for part in (seek, search, fill):
+        if part.__name__ in args.parts:
+            part(args, journal)
+    if "qemu" in args.parts:
+        qemu(args, folder)
+
+
 def main():
     args = arguments()
+    if args.folder:
+        os.makedirs(args.folder, exist_ok=True)
+        return measure(args, args.folder)
     with tempfile.TemporaryDirectory(prefix="dejavm-bench-") as folder:
-        journal = os.path.join(folder, "run.dj")
-        print(f"load when it begins: {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores", flush=True)
-        without, with_them = [], []
-        for _ in range(args.rounds):
-            without.append(record(args, journal, "none"))
-            with_them.append(record(args, journal, "1G"))
-        for k, what in enumerate(("on the clock", "of processor time")):
-            a, b = (statistics.median(run[k] for run in runs) for runs in (without, with_them))
-            print(f"recording {args.icount} instructions, {what}: {a:.1f} s without checkpoints, {b:.1f} s with"
-                  f" ({100 * (b / a - 1):+.1f} %)", flush=True)
-        side = os.path.getsize(journal + "c")
-        print(f"the side file has {side / 2**20:.1f} MiB, the journal {os.path.getsize(journal) / 2**20:.1f} MiB")
-        once = straight(args, journal)
-        back = travel(args, journal)
-        print(f"one replay straight through: {once[0]:.1f} ({once[1]:.1f}) s, {args.icount / once[1] / 1e6:.0f} MIPS; "
-              f"the search backward takes {back[0] / once[0]:.2f} of that ({back[1] / once[1]:.2f} of its processor "
-              f"time) on {os.cpu_count()} cores")
-        fill(args, journal)
-        if args.qemu:
-            qemu(args, folder)
+        measure(args, folder)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ impl Change {
     }
 }
 
-/// The registers that a debugger can change: those without effects beyond their value.
+/// The registers that a debugger can change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CpuRegister {
     /// A general register, by its number in encodings: RAX is 0, RCX 1, R15 15.
@@ -67,6 +67,37 @@ pub enum CpuRegister {
     Xmm(u8),
     /// MXCSR.
     Mxcsr,
+    /// A segment register, by its number in encodings (ES is 0, CS 1, SS 2, DS 3, FS 4, GS 5): the
+    /// selector, which brings its descriptor along.
+    Segment(u8),
+    /// CR0.
+    Cr0,
+    /// CR3.
+    Cr3,
+    /// CR4.
+    Cr4,
+    /// CR8, the task priority.
+    Cr8,
+    /// IA32_EFER.
+    Efer,
+    /// ST(i): 80 bits. Whether it is empty stays.
+    Stack(u8),
+    /// The control word of the x87 unit.
+    X87Control,
+    /// Its status word, with TOP.
+    X87Status,
+    /// Its tag word, of 16 bits: which registers are empty.
+    X87Tag,
+    /// The selector of its last instruction.
+    X87InstructionSelector,
+    /// The address of its last instruction.
+    X87InstructionPointer,
+    /// The selector of its last operand.
+    X87DataSelector,
+    /// The address of its last operand.
+    X87DataPointer,
+    /// The opcode of its last instruction, 11 bits.
+    X87Opcode,
 }
 
 impl CpuRegister {
@@ -76,6 +107,7 @@ impl CpuRegister {
             "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
             "r14", "r15",
         ];
+        const SEGMENTS: [&str; 6] = ["es", "cs", "ss", "ds", "fs", "gs"];
         match self {
             Self::General(n) => GENERAL.get(usize::from(n)).unwrap_or(&"none").to_string(),
             Self::Rip => "rip".to_owned(),
@@ -86,6 +118,21 @@ impl CpuRegister {
             Self::Cr2 => "cr2".to_owned(),
             Self::Xmm(n) => format!("xmm{n}"),
             Self::Mxcsr => "mxcsr".to_owned(),
+            Self::Segment(n) => SEGMENTS.get(usize::from(n)).unwrap_or(&"none").to_string(),
+            Self::Cr0 => "cr0".to_owned(),
+            Self::Cr3 => "cr3".to_owned(),
+            Self::Cr4 => "cr4".to_owned(),
+            Self::Cr8 => "cr8".to_owned(),
+            Self::Efer => "efer".to_owned(),
+            Self::Stack(n) => format!("st{n}"),
+            Self::X87Control => "fctrl".to_owned(),
+            Self::X87Status => "fstat".to_owned(),
+            Self::X87Tag => "ftag".to_owned(),
+            Self::X87InstructionSelector => "fiseg".to_owned(),
+            Self::X87InstructionPointer => "fioff".to_owned(),
+            Self::X87DataSelector => "foseg".to_owned(),
+            Self::X87DataPointer => "fooff".to_owned(),
+            Self::X87Opcode => "fop".to_owned(),
         }
     }
 }

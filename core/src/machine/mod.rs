@@ -2,6 +2,7 @@
 
 pub mod board_pc;
 pub mod boot;
+mod debugger;
 mod limit;
 mod outside;
 mod pc;

@@ -1,16 +1,11 @@
 //! What happens to RAM and vCPUs that no vCPU does: a device's own accesses, and a debugger's changes.
 
 use super::pc::Machine;
-use crate::boundary::{Change, CpuRegister, DebuggerWrite, Space, Watch};
-use crate::cpu::insn::RIP;
-use crate::cpu::state::{CpuState, seg};
+use crate::boundary::{Change, DebuggerWrite, Space, Watch};
 use crate::cpu::stops::DataAccess;
-use crate::cpu::{Activity, Flags, Vcpu, quiet_walk};
+use crate::cpu::{Activity, Vcpu, quiet_walk};
 use crate::mem::DmaAccess;
 use crate::types::{Gpa, PAGE_OFFSET_MASK, PAGE_SIZE};
-
-/// MXCSR has no bits above these.
-const MXCSR_BITS: u32 = 0xFFFF;
 
 /// A linear watchpoint is looked for in what a device accesses by its pages, so many at most.
 const MOST_PAGES: u64 = 1 << 12;
@@ -23,14 +18,7 @@ impl Machine {
         }
         match &write.change {
             Change::Memory { gpa, bytes } => self.write_ram(Gpa(*gpa), bytes),
-            Change::Registers { vcpu, values } => {
-                let Some(cpu) = self.vcpus.get_mut(*vcpu as usize) else { return };
-                let mut state = cpu.state.clone();
-                for (register, value) in values {
-                    write_register(&mut state, *register, *value);
-                }
-                cpu.load_state(state);
-            }
+            Change::Registers { vcpu, values } => self.change_registers(*vcpu as usize, values),
         }
     }
 
@@ -94,29 +82,5 @@ impl Machine {
             }
         }
         None
-    }
-}
-
-/// Puts a value into a register; one that there is not is left alone.
-fn write_register(cpu: &mut CpuState, register: CpuRegister, value: u128) {
-    let word = value as u64;
-    match register {
-        CpuRegister::General(n) => {
-            if n < 16 {
-                cpu.regs[usize::from(n)] = word;
-            }
-        }
-        CpuRegister::Rip => cpu.regs[RIP as usize] = word,
-        CpuRegister::Rflags => cpu.flags = Flags::from_bits(word),
-        CpuRegister::FsBase => cpu.segs[seg::FS].base = word,
-        CpuRegister::GsBase => cpu.segs[seg::GS].base = word,
-        CpuRegister::KernelGsBase => cpu.msrs.kernel_gs_base = word,
-        CpuRegister::Cr2 => cpu.cr2 = word,
-        CpuRegister::Xmm(n) => {
-            if let Some(register) = cpu.xmm.get_mut(usize::from(n)) {
-                *register = value;
-            }
-        }
-        CpuRegister::Mxcsr => cpu.mxcsr = word as u32 & MXCSR_BITS,
     }
 }

@@ -157,6 +157,19 @@ impl Table {
         self.summary[bit / 64] |= 1 << (bit % 64);
     }
 
+    fn drop_all_writes(&mut self) {
+        if self.summary == [0; SUMMARY / 64] {
+            return;
+        }
+        for (entry, page) in self.entries.iter_mut().zip(self.write_pages.iter_mut()) {
+            if *page != NO_PAGE {
+                *page = NO_PAGE;
+                entry.write_tag ^= WATCHED;
+            }
+        }
+        self.summary = [0; SUMMARY / 64];
+    }
+
     fn drop_writes_to(&mut self, page: u32) {
         let bit = page as usize % SUMMARY;
         if self.summary[bit / 64] >> (bit % 64) & 1 == 0 {
@@ -370,7 +383,9 @@ impl SoftTlb {
             Change::Watched { page } => {
                 self.contexts().flat_map(|c| &mut c.tables).for_each(|t| t.drop_writes_to(page));
             }
-            Change::Everything => self.flush(),
+            Change::Everything => {
+                self.contexts().flat_map(|c| &mut c.tables).for_each(Table::drop_all_writes);
+            }
         }
     }
 }

@@ -177,6 +177,9 @@ impl Debugging for Fake {
         if matches!(self.mode, Mode::Replay { .. }) {
             return Err(ControlError::NotNow("a replay is not changed".into()));
         }
+        if let Some(why) = self.machine.refusal(&change) {
+            return Err(ControlError::Failed(why));
+        }
         self.machine.apply(&Inbound::Debugger(DebuggerWrite { begun: false, change }));
         Ok(())
     }

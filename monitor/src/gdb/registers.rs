@@ -186,26 +186,33 @@ impl Register {
         }
     }
 
-    /// What gdb changes with it; None if it cannot be changed: what has effects beyond its value.
-    fn changeable(&self) -> Option<CpuRegister> {
+    /// What gdb changes with it.
+    fn changes(&self) -> CpuRegister {
         match self.kind {
-            Kind::General(n) => Some(CpuRegister::General(n as u8)),
-            Kind::Rip => Some(CpuRegister::Rip),
-            Kind::Flags => Some(CpuRegister::Rflags),
-            Kind::FsBase => Some(CpuRegister::FsBase),
-            Kind::GsBase => Some(CpuRegister::GsBase),
-            Kind::KernelGsBase => Some(CpuRegister::KernelGsBase),
-            Kind::Cr2 => Some(CpuRegister::Cr2),
-            Kind::Xmm(n) => Some(CpuRegister::Xmm(n as u8)),
-            Kind::Mxcsr => Some(CpuRegister::Mxcsr),
-            Kind::Segment(_)
-            | Kind::Cr0
-            | Kind::Cr3
-            | Kind::Cr4
-            | Kind::Cr8
-            | Kind::Efer
-            | Kind::Stack(_)
-            | Kind::X87(_) => None,
+            Kind::General(n) => CpuRegister::General(n as u8),
+            Kind::Rip => CpuRegister::Rip,
+            Kind::Flags => CpuRegister::Rflags,
+            Kind::Segment(n) => CpuRegister::Segment(n as u8),
+            Kind::FsBase => CpuRegister::FsBase,
+            Kind::GsBase => CpuRegister::GsBase,
+            Kind::KernelGsBase => CpuRegister::KernelGsBase,
+            Kind::Cr0 => CpuRegister::Cr0,
+            Kind::Cr2 => CpuRegister::Cr2,
+            Kind::Cr3 => CpuRegister::Cr3,
+            Kind::Cr4 => CpuRegister::Cr4,
+            Kind::Cr8 => CpuRegister::Cr8,
+            Kind::Efer => CpuRegister::Efer,
+            Kind::Stack(n) => CpuRegister::Stack(n as u8),
+            Kind::X87(0) => CpuRegister::X87Control,
+            Kind::X87(1) => CpuRegister::X87Status,
+            Kind::X87(2) => CpuRegister::X87Tag,
+            Kind::X87(3) => CpuRegister::X87InstructionSelector,
+            Kind::X87(4) => CpuRegister::X87InstructionPointer,
+            Kind::X87(5) => CpuRegister::X87DataSelector,
+            Kind::X87(6) => CpuRegister::X87DataPointer,
+            Kind::X87(_) => CpuRegister::X87Opcode,
+            Kind::Xmm(n) => CpuRegister::Xmm(n as u8),
+            Kind::Mxcsr => CpuRegister::Mxcsr,
         }
     }
 }
@@ -224,10 +231,7 @@ pub fn place(number: usize) -> Option<std::ops::Range<usize>> {
 }
 
 /// The registers that differ from what `cpu` has, with their new values.
-///
-/// # Errors
-/// The name of the first of them that cannot be changed.
-pub fn changes(cpu: &CpuState, cr8: u64, bytes: &[u8]) -> Result<Vec<(CpuRegister, u128)>, &'static str> {
+pub fn changes(cpu: &CpuState, cr8: u64, bytes: &[u8]) -> Vec<(CpuRegister, u128)> {
     let mut rest = bytes;
     let mut changes = Vec::new();
     for register in &REGISTERS {
@@ -239,10 +243,10 @@ pub fn changes(cpu: &CpuState, cr8: u64, bytes: &[u8]) -> Result<Vec<(CpuRegiste
         let mask = u128::MAX >> (128 - register.bits);
         let same = register.read(cpu, cr8) & mask == value;
         if own.len() == register.bytes() && !same {
-            changes.push((register.changeable().ok_or(register.name)?, value));
+            changes.push((register.changes(), value));
         }
     }
-    Ok(changes)
+    changes
 }
 
 /// The target description.
@@ -474,12 +478,13 @@ mod tests {
     fn changes_go_where_they_came_from_and_nowhere_else() {
         let cpu = CpuState::reset(0);
         let mut bytes = to_bytes(&cpu, 0);
-        assert_eq!(changes(&cpu, 0, &bytes), Ok(vec![]));
+        assert_eq!(changes(&cpu, 0, &bytes), []);
         bytes[place(3).unwrap()][0] ^= 0x55;
         let rdx = u128::from(cpu.regs[RDX] ^ 0x55);
-        assert_eq!(changes(&cpu, 0, &bytes), Ok(vec![(CpuRegister::General(RDX as u8), rdx)]));
+        let rdx = (CpuRegister::General(RDX as u8), rdx);
+        assert_eq!(changes(&cpu, 0, &bytes), [rdx]);
         bytes[place(27).unwrap()][0] ^= 1;
-        assert_eq!(changes(&cpu, 0, &bytes), Err("cr0"));
+        assert_eq!(changes(&cpu, 0, &bytes), [rdx, (CpuRegister::Cr0, (cpu.cr0 ^ 1).into())]);
     }
 
     #[test]

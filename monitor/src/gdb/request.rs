@@ -156,11 +156,11 @@ fn register_bytes(run: &mut dyn Control, vcpu: VcpuId) -> Option<Vec<u8>> {
 fn set_registers(run: &mut dyn Control, vcpu: VcpuId, bytes: &[u8]) -> Reply {
     let Some(cpu) = run.cpu_state(vcpu) else { return no_such_vcpu() };
     let cr8 = run.machine().cr8(vcpu);
-    match registers::changes(&cpu, cr8, bytes) {
-        Ok(values) if values.is_empty() => Reply::Done,
-        Ok(values) => done(run.change(Change::Registers { vcpu: vcpu as u32, values })),
-        Err(name) => Reply::Refused(format!("{name} cannot be changed")),
+    let values = registers::changes(&cpu, cr8, bytes);
+    if values.is_empty() {
+        return Reply::Done;
     }
+    done(run.change(Change::Registers { vcpu: vcpu as u32, values }))
 }
 
 /// As many bytes from `address` on as can be read.

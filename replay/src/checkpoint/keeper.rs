@@ -1,22 +1,33 @@
 //! The thread that takes in checkpoints: it hashes, compresses and writes while the run goes on.
 //!
 //! Memory: at most one checkpoint waits and one is worked on; each is the pages written since the
-//! one before, so no more than two times the guest's RAM, and in practice a few MiB.
+//! one before, so no more than two times the guest's RAM, and in practice a few MiB. Their buffers
+//! are used again, and no more than [`MOST_SPARE`] are kept for that.
 
 use super::entry::{Head, PageMap};
+use super::machine::PAGE_BYTES;
+use super::pages::GROUP_PAGES;
 use super::store::{Inserted, Store};
 use super::tracker::UNKNOWN;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Pages are copied into buffers for so many, which are used again: to ask the host for memory anew is
+/// dearer than to copy.
+pub(super) const PIECE_PAGES: usize = 4 * GROUP_PAGES;
+
+/// The most buffers that wait to be used again: 32 MiB.
+const MOST_SPARE: usize = (32 << 20) / (PIECE_PAGES * PAGE_BYTES);
 
 /// A checkpoint as it was copied from the machine.
 pub(super) struct Capture {
     pub head: Head,
     /// The pages written since the last one.
     pub numbers: Vec<u32>,
-    /// Their bytes.
-    pub bytes: Vec<u8>,
+    /// Their bytes, of [`PIECE_PAGES`] pages each time.
+    pub pieces: Vec<Vec<u8>>,
 }
 
 /// What is known of the RAM of the machine.
@@ -27,6 +38,19 @@ pub(super) struct Known {
     pub serial: u32,
     /// Pages that could not be kept: the next checkpoint must have them.
     pub lost: Vec<u32>,
+    /// What taking in checkpoints took since anyone asked.
+    pub spent: Spent,
+    /// Empty buffers for the next ones.
+    pub spare: Vec<Vec<u8>>,
+}
+
+/// So many pages were taken in, in so much time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Pages.
+    pub pages: usize,
+    /// Time of the host.
+    pub time: Duration,
 }
 
 impl Known {
@@ -51,7 +75,13 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub fn new(store: Arc<Store>) -> Self {
-        let known = Known { map: Arc::new(store.origin_map().clone()), serial: 0, lost: Vec::new() };
+        let known = Known {
+            map: Arc::new(store.origin_map().clone()),
+            serial: 0,
+            lost: Vec::new(),
+            spent: Spent::default(),
+            spare: Vec::new(),
+        };
         Self { store, known: Arc::new(Mutex::new(known)), thread: None }
     }
 
@@ -102,14 +132,30 @@ impl Worker {
     fn serve(&self, orders: &Receiver<Order>) {
         for order in orders {
             match order {
-                Order::Keep(capture) => self.keep(&capture),
+                Order::Keep(capture) => self.keep_measured(capture),
                 // Who asked may have gone.
                 Order::Tell(tell) => drop(tell.send(())),
             }
         }
     }
 
-    fn keep(&self, capture: &Capture) {
+    fn spare(&self, mut buffer: Vec<u8>) {
+        let mut known = lock(&self.known);
+        if known.spare.len() < MOST_SPARE {
+            buffer.clear();
+            known.spare.push(buffer);
+        }
+    }
+
+    fn keep_measured(&self, mut capture: Capture) {
+        let start = Instant::now();
+        self.keep(&mut capture);
+        let mut known = lock(&self.known);
+        known.spent.pages += capture.numbers.len();
+        known.spent.time += start.elapsed();
+    }
+
+    fn keep(&self, capture: &mut Capture) {
         let kept = if self.store.is_closed() { Ok(None) } else { self.try_keep(capture).map(Some) };
         if let Ok(Some(())) = kept {
             return;
@@ -120,8 +166,12 @@ impl Worker {
         lock(&self.known).lose(capture.numbers.clone());
     }
 
-    fn try_keep(&self, capture: &Capture) -> Result<(), super::StoreError> {
-        let mut changes = self.store.add_pages(&capture.numbers, &capture.bytes)?;
+    fn try_keep(&self, capture: &mut Capture) -> Result<(), super::StoreError> {
+        let mut changes = Vec::with_capacity(capture.numbers.len());
+        for (numbers, bytes) in capture.numbers.chunks(PIECE_PAGES).zip(capture.pieces.drain(..)) {
+            changes.extend(self.store.add_pages(numbers, &bytes)?);
+            self.spare(bytes);
+        }
         let mut known = lock(&self.known);
         let map = Arc::make_mut(&mut known.map);
         changes.retain(|&(page, id)| std::mem::replace(&mut map[page as usize], id) != id);

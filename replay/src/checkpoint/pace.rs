@@ -10,10 +10,10 @@ use std::time::Duration;
 
 /// Running from a checkpoint to the next one takes so long, where few pages are written.
 const STRETCH_S: f64 = 0.04;
-/// Copying pages may take this part of the run.
-const COPY_SHARE: f64 = 0.03;
+/// Copying pages, and taking them in beside the run, may take this part of it.
+const PAGE_SHARE: f64 = 0.03;
 /// Where many pages are written, checkpoints are so many times farther apart at most.
-const MOST_STRETCHES: u64 = 4;
+const MOST_STRETCHES: u64 = 8;
 /// What is older counts half as much.
 const REMEMBERED_S: f64 = 1.0;
 /// Before so much was measured, what was assumed holds.
@@ -29,6 +29,7 @@ pub struct Pace {
     measures: bool,
     run: Sum,
     copied: Sum,
+    kept: Sum,
 }
 
 /// So much was done in so much time, lately.
@@ -47,12 +48,17 @@ impl Sum {
         self.amount += amount;
         self.seconds += time.as_secs_f64();
     }
+
+    /// The seconds that one took, if any was measured.
+    fn per_unit(&self) -> f64 {
+        if self.amount >= 1.0 { self.seconds / self.amount } else { 0.0 }
+    }
 }
 
 impl Pace {
     /// They are as far apart as `spacing` says, always.
     pub fn fixed(spacing: Spacing) -> Self {
-        Self { spacing, measures: false, run: Sum::default(), copied: Sum::default() }
+        Self { spacing, measures: false, run: Sum::default(), copied: Sum::default(), kept: Sum::default() }
     }
 
     /// They are as far apart as `spacing` says until the speed of the run is known, and then follow
@@ -82,6 +88,14 @@ impl Pace {
         }
     }
 
+    /// So many pages were hashed, compressed and written in this time, by another thread.
+    pub fn kept(&mut self, pages: usize, time: Duration) {
+        if self.measures && pages > 0 {
+            self.kept.add(pages as f64, time);
+            self.update();
+        }
+    }
+
     fn update(&mut self) {
         if self.run.seconds < ENOUGH_S || self.run.amount < 1.0 {
             return;
@@ -91,9 +105,9 @@ impl Pace {
         let least_icount = ((speed * STRETCH_S).round() as Icount).clamp(low, high);
         self.spacing.least_icount = least_icount;
         self.spacing.most_icount = least_icount * MOST_STRETCHES;
-        if self.copied.amount >= 1.0 {
-            let page_s = self.copied.seconds / self.copied.amount;
-            self.spacing.icount_per_page = ((speed * page_s / COPY_SHARE).round() as Icount).max(1);
+        let page_s = self.copied.per_unit() + self.kept.per_unit();
+        if page_s > 0.0 {
+            self.spacing.icount_per_page = ((speed * page_s / PAGE_SHARE).round() as Icount).max(1);
         }
     }
 }
@@ -112,7 +126,7 @@ mod tests {
         assert_eq!(pace.spacing(), Spacing::default());
         (0..100).for_each(|_| pace.ran(1_000_000, ms(4)));
         let slow = pace.spacing();
-        assert_eq!((slow.least_icount, slow.most_icount), (10_000_000, 40_000_000));
+        assert_eq!((slow.least_icount, slow.most_icount), (10_000_000, 80_000_000));
         // Another engine, or another phase of the guest: soon forgotten what was before.
         (0..3000).for_each(|_| pace.ran(1_000_000, ms(1)));
         assert!((39_000_000..=40_000_000).contains(&pace.spacing().least_icount), "{pace:?}");
@@ -125,6 +139,10 @@ mod tests {
         pace.copied(1000, ms(3));
         // 3 us each, which are 600 instructions; 3 % of the run is one page each 20,000.
         assert_eq!(pace.spacing().icount_per_page, 20_000);
+        // Another thread's 7 us for each count as well.
+        let mut both = pace.clone();
+        both.kept(1000, ms(7));
+        assert_eq!(both.spacing().icount_per_page, 66_667);
         let Spacing { least_icount, .. } = pace.spacing();
         assert!(pace.spacing().is_due(least_icount, 100) && !pace.spacing().is_due(least_icount, 1000));
     }

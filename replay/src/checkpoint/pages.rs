@@ -19,8 +19,8 @@ pub const ZERO: PageId = 0;
 /// The most pages in a group.
 pub const GROUP_PAGES: usize = 16;
 
-/// zstd's fastest: checkpoints must keep up with the run.
-pub const LEVEL: i32 = 1;
+/// One of zstd's levels of speed: checkpoints must keep up with the run.
+pub const LEVEL: i32 = -3;
 
 /// The stored bytes of a group.
 #[derive(Clone)]

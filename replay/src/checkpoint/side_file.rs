@@ -4,11 +4,13 @@
 use super::machine::PAGE_BYTES;
 use super::pages::{GROUP_PAGES, LEVEL, PageId};
 use super::store::StoreError;
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use zstd::bulk::Compressor;
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
@@ -253,9 +255,17 @@ pub fn scan(file: &File) -> Result<(Vec<Frame>, u64), StoreError> {
     Ok((frames, at))
 }
 
+thread_local! {
+    /// To make one is dearer than to compress a group with it.
+    static COMPRESSOR: RefCell<Compressor<'static>> =
+        RefCell::new(Compressor::new(LEVEL).expect("zstd has memory for a compressor"));
+}
+
 /// `raw` as one zstd frame.
 pub fn compress(raw: &[u8]) -> Vec<u8> {
-    zstd::bulk::compress(raw, LEVEL).expect("zstd compresses any bytes into a buffer of its own bound")
+    COMPRESSOR
+        .with_borrow_mut(|compressor| compressor.compress(raw))
+        .expect("zstd compresses any bytes into a buffer of its own bound")
 }
 
 /// What the zstd frame `stored` holds, no more than `most` bytes.

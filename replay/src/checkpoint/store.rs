@@ -243,21 +243,30 @@ impl Store {
     /// Takes in pages of RAM: gives each its content's number, and stores those that are new.
     pub(super) fn add_pages(&self, numbers: &[u32], bytes: &[u8]) -> Result<Changes, StoreError> {
         let mut changes = Vec::with_capacity(numbers.len());
+        // The new ones: their contents' numbers, and where in `bytes` they are.
         let mut new = Vec::new();
         {
             let mut inner = self.lock();
-            for (&number, page) in numbers.iter().zip(bytes.chunks_exact(PAGE_BYTES)) {
+            for (k, (&number, page)) in numbers.iter().zip(bytes.chunks_exact(PAGE_BYTES)).enumerate() {
                 let (id, is_new) = inner.pages.identify(page);
                 changes.push((number, id));
                 if is_new {
-                    new.push((id, page));
+                    new.push((id, k * PAGE_BYTES));
                 }
             }
         }
+        let mut gathered = Vec::new();
         for group in new.chunks(GROUP_PAGES) {
-            let raw: Vec<u8> = group.iter().flat_map(|(_, page)| page.iter().copied()).collect();
+            let (first, last) = (group[0].1, group[group.len() - 1].1);
+            let raw = if last - first == (group.len() - 1) * PAGE_BYTES {
+                &bytes[first..last + PAGE_BYTES]
+            } else {
+                gathered.clear();
+                group.iter().for_each(|&(_, at)| gathered.extend_from_slice(&bytes[at..at + PAGE_BYTES]));
+                &gathered
+            };
             // Compressed before the lock is taken: others read meanwhile.
-            let stored = compress(&raw);
+            let stored = compress(raw);
             self.lock().add_group(group[0].0, stored, raw.len())?;
         }
         Ok(changes)

@@ -3,7 +3,7 @@
 
 use super::CheckpointError;
 use super::entry::Head;
-use super::keeper::{Capture, Keeper};
+use super::keeper::{Capture, Keeper, PIECE_PAGES, Spent};
 use super::machine::{PAGE_BYTES, SaveMachine};
 use super::pages::{Fetch, PageId, ZERO};
 use super::store::{Store, StoreError, Target};
@@ -56,20 +56,31 @@ impl Tracker {
     pub fn take<M: SaveMachine>(&mut self, machine: &mut M, head: Head) {
         let written = machine.take_unsaved_pages();
         let aside = std::mem::take(&mut self.aside);
-        let lost = std::mem::take(&mut self.keeper.known().lost);
+        let (lost, mut spare) = {
+            let mut known = self.keeper.known();
+            (std::mem::take(&mut known.lost), std::mem::take(&mut known.spare))
+        };
         let mut numbers = written;
         if !aside.is_empty() || !lost.is_empty() {
             numbers.extend(aside.into_keys().chain(lost));
             numbers.sort_unstable();
             numbers.dedup();
         }
-        let mut bytes = Vec::with_capacity(numbers.len() * PAGE_BYTES);
-        for &number in &numbers {
-            bytes.extend_from_slice(machine.page(number));
+        let mut pieces = Vec::with_capacity(numbers.len().div_ceil(PIECE_PAGES));
+        for piece in numbers.chunks(PIECE_PAGES) {
+            let mut bytes = spare.pop().unwrap_or_else(|| Vec::with_capacity(PIECE_PAGES * PAGE_BYTES));
+            piece.iter().for_each(|&number| bytes.extend_from_slice(machine.page(number)));
+            pieces.push(bytes);
         }
+        self.keeper.known().spare.append(&mut spare);
         let head = Head { state: machine.save_state().into(), ..head };
         tracing::debug!(icount = head.at.icount, pages = numbers.len(), "checkpoint");
-        self.keeper.keep(Capture { head, numbers, bytes });
+        self.keeper.keep(Capture { head, numbers, pieces });
+    }
+
+    /// What the other thread spent on checkpoints since the last call.
+    pub fn take_spent(&self) -> Spent {
+        std::mem::take(&mut self.keeper.known().spent)
     }
 
     /// A checkpoint that is not kept with the others: for places near by that are wanted again

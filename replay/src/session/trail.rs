@@ -94,6 +94,8 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
         let start = Instant::now();
         trail.tracker.take(machine, Head { at, events, inputs, state: Vec::new().into() });
         trail.pace.copied(unsaved, start.elapsed());
+        let spent = trail.tracker.take_spent();
+        trail.pace.kept(spent.pages, spent.time);
         trail.last = at.icount;
     }
 }

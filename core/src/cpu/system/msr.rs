@@ -3,7 +3,7 @@
 
 use crate::cpu::access::canonical;
 use crate::cpu::env::Env;
-use crate::cpu::state::{Msrs, Vcpu, cr0, efer, seg};
+use crate::cpu::state::{CpuState, Msrs, Vcpu, cr0, efer, seg};
 use crate::mem::PHYSICAL_ADDRESS_BITS;
 
 /// Numbers of MSRs.
@@ -179,13 +179,23 @@ fn is_memory_type(t: u8) -> bool {
     matches!(t, 0 | 1 | 4..=6)
 }
 
-/// LMA cannot be written; LME not while paging is on.
+/// What a write of EFER does to the state, if it is allowed: LMA cannot be written; LME not while
+/// paging is on.
+pub fn set_efer(cpu: &mut CpuState, value: u64) -> bool {
+    let changed = value ^ cpu.efer;
+    let allowed = value & !EFER_BITS == 0 && (changed & efer::LME == 0 || cpu.cr0 & cr0::PG == 0);
+    if allowed {
+        cpu.efer = value & !efer::LMA | cpu.efer & efer::LMA;
+    }
+    allowed
+}
+
+/// A write of EFER.
 fn write_efer(cpu: &mut Vcpu, value: u64) -> bool {
     let changed = value ^ cpu.efer;
-    if value & !EFER_BITS != 0 || (changed & efer::LME != 0 && cpu.cr0 & cr0::PG != 0) {
+    if !set_efer(&mut cpu.state, value) {
         return false;
     }
-    cpu.efer = value & !efer::LMA | cpu.efer & efer::LMA;
     if changed & efer::NXE != 0 {
         cpu.switch_tlb();
     }

@@ -196,6 +196,8 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
         self.travel.tracker.take(&mut self.machine, head);
         if let Some(pace) = &mut self.travel.pace {
             pace.copied(unsaved, start.elapsed());
+            let spent = self.travel.tracker.take_spent();
+            pace.kept(spent.pages, spent.time);
         }
     }
 

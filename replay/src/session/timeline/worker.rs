@@ -90,6 +90,8 @@ impl<M: RunMachine> Worker<M> {
             let start = Instant::now();
             self.tracker.take(&mut self.machine, Head { at, events, inputs, state: Vec::new().into() });
             pace.copied(unsaved, start.elapsed());
+            let spent = self.tracker.take_spent();
+            pace.kept(spent.pages, spent.time);
         }
         !store.is_closed()
     }

@@ -133,6 +133,9 @@ impl<L: Log> Debugging for LiveControl<'_, L> {
     fn change(&mut self, change: Change) -> Result<(), ControlError> {
         // Its watchpoints are not for what the debugger itself writes.
         self.console.debugger.disarm();
+        if let Some(why) = self.session.machine().machine().refusal(&change) {
+            return Err(ControlError::Failed(why));
+        }
         self.session.debug(change, self.console).map_err(|error| ControlError::Failed(error.to_string()))
     }
     fn serve_gdb(&mut self, device: Option<&str>) -> Result<(), ControlError> {
