@@ -50,7 +50,16 @@ fn change(rng: &mut Rng, vcpus: u32) -> Change {
             }
         }
         _ => {
-            let registers = [CpuRegister::General(RBP as u8), CpuRegister::Cr2, CpuRegister::Xmm(9)];
+            let registers = [
+                CpuRegister::General(RBP as u8),
+                CpuRegister::Cr2,
+                CpuRegister::Xmm(9),
+                CpuRegister::Stack(rng.below(8) as u8),
+                CpuRegister::X87InstructionPointer,
+                CpuRegister::X87Opcode,
+                // Most values are refused, and leave it as it is.
+                CpuRegister::Efer,
+            ];
             let value = |rng: &mut Rng| (rng.pick(&registers), u128::from(rng.u64()) << 3);
             let values = (0..1 + rng.below(3)).map(|_| value(rng)).collect();
             Change::Registers { vcpu: rng.below(u64::from(vcpus)) as u32, values }
@@ -134,6 +143,9 @@ fn a_change_that_cannot_be_made_changes_nothing() {
         Change::Memory { gpa: SPARE, bytes: vec![] },
         Change::Registers { vcpu: 2, values: vec![(CpuRegister::Rip, 5)] },
         Change::Registers { vcpu: 0, values: vec![(CpuRegister::General(16), 5), (CpuRegister::Xmm(16), 5)] },
+        Change::Registers { vcpu: 0, values: vec![(CpuRegister::Segment(6), 5), (CpuRegister::Segment(1), 0)] },
+        Change::Registers { vcpu: 0, values: vec![(CpuRegister::Cr0, 1 << 31), (CpuRegister::Cr4, 1 << 63)] },
+        Change::Registers { vcpu: 0, values: vec![(CpuRegister::Cr8, 16), (CpuRegister::Efer, 1 << 63)] },
     ];
     for change in changes {
         machine.apply(&Inbound::Debugger(DebuggerWrite { begun: false, change }));

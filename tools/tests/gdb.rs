@@ -195,9 +195,10 @@ fn what_gdb_changes_in_a_recording_is_in_its_journal() {
     let text = server.gdb(
         "set {long}0x209000 = 0x1122334455667788\nset $r15 = 77\n\
          hbreak *0x2001b4\ncontinue\nset $xmm3.uint128 = 5\nset {char}0x209008 = 9\np/x $r15\n\
-         x/1xg 0x209000\nx/1db 0x209008\nmonitor info replay\ndelete\nset $cr3 = 0\n",
+         set $st0 = 1.5\nset $fctrl = 0x27f\nset $cr8 = 0\nset $gs = $ss\nset $cr3 = $cr3 | 8\np $st0\n\
+         x/1xg 0x209000\nx/1db 0x209008\nmonitor info replay\ndelete\nset $cr4 = 0\n",
     );
-    in_order(&text, &["Breakpoint 1, ", "0x1122334455667788", "0x209008:", "9", "cr3 cannot be changed"]);
+    in_order(&text, &["Breakpoint 1, ", "0x1122334455667788", "= 1.5", "0x209008:", "9", "cr4 cannot be 0x0"]);
     let at = icount_in(&text);
     // The error ended gdb's script, and gdb let the guest go on.
     server.wait();
@@ -211,16 +212,16 @@ fn what_gdb_changes_in_a_recording_is_in_its_journal() {
     let (_, events) = program(&["events", "changed.dj"]);
     in_order(
         &events,
-        &["0x209000: 88 77 66 55 44 33 22 11", "r15=0x4d", "xmm3=0x5", "1 bytes at 0x209008: 09"],
+        &["0x209000: 88 77 66 55 44 33 22 11", "r15=0x4d", "xmm3=0x5", "0x209008: 09", "st0=0x3fffc000000000000000", "fctrl=0x27f", "cr3="],
     );
     // A replay has it, at the very place, and refuses to be changed itself.
     let replay = Server::in_folder(server.folder.clone(), &["replay", "changed.dj"]);
     let text = replay.gdb(&format!(
-        "monitor replay_seek {}\nmaintenance flush register-cache\np/x $r15\nx/1db 0x209008\n\
+        "monitor replay_seek {}\nmaintenance flush register-cache\np/x $r15\nx/1db 0x209008\np $st0\np $fctrl\n\
          watch *(char *)0x209008\nreverse-continue\nmonitor info replay\nset $r15 = 5\n",
         at + 1
     ));
-    in_order(&text, &["= 0x4d", "0x209008:", "9", "monitor go_live FILE"]);
+    in_order(&text, &["= 0x4d", "0x209008:", "9", "= 1.5", "= 639", "monitor go_live FILE"]);
     assert_eq!(icount_in(&text), at, "what came in there is found again\n{text}");
 }
 

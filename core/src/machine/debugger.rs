@@ -23,7 +23,7 @@ const MXCSR_BITS: u32 = 0xFFFF;
 /// Why a value does not go into a register.
 type Refusal = &'static str;
 
-const BY_THE_CPU: Refusal = "the CPU does not take this value as it is now (a MOV of it would be #GP)";
+const BY_THE_CPU: Refusal = "the CPU does not take that value in the mode that it is in";
 
 impl Machine {
     /// Why a debugger's change cannot be made here; None if it can.

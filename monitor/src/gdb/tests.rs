@@ -141,7 +141,51 @@ fn a_replay_is_not_written_to_and_says_why() {
     assert_eq!(live.ask("m1000,1"), "55");
     assert_eq!(live.ask("P2=2211000000000000"), "OK");
     assert_eq!(live.ask("p2"), "2211000000000000");
-    assert_eq!(live.ask("P1b=2211000000000000"), "E.cr0 cannot be changed");
+}
+
+/// Number, value, and what is read back.
+const WRITES: [(u8, &str, &str); 13] = [
+    // Selectors: those of the boot GDT; 10h is code, 18h data.
+    (0x14, "18000000", "18000000"),
+    (0x17, "00000000", "00000000"),
+    (0x18, "0000000000e0ffff", "0000000000e0ffff"),
+    // CR3, CR4 with PAE and OSFXSR, CR8, EFER with NXE besides LME and LMA.
+    (0x1D, "0050000000000000", "0050000000000000"),
+    (0x1E, "2002000000000000", "2002000000000000"),
+    (0x1F, "0700000000000000", "0700000000000000"),
+    (0x20, "000d000000000000", "000d000000000000"),
+    // ST(0), control, status with TOP 5, tags, the last instruction.
+    (0x21, "00000000000000c0ff3f", "00000000000000c0ff3f"),
+    (0x29, "7f020000", "7f020000"),
+    (0x2A, "00280000", "00280000"),
+    (0x2B, "ffff0000", "ffff0000"),
+    (0x2D, "44332211", "44332211"),
+    (0x30, "ff070000", "ff070000"),
+];
+
+#[test]
+fn all_registers_are_written_as_far_as_the_cpu_could_hold_the_value() {
+    let mut live = Client::new(Mode::Live, 1);
+    for (number, value, after) in WRITES {
+        assert_eq!(live.ask(&format!("P{number:x}={value}")), "OK", "register {number:#x}");
+        assert_eq!(live.ask(&format!("p{number:x}")), after, "register {number:#x}");
+    }
+    let registers = live.ask("g");
+    let refused = [
+        ("P1b=2211000000000000", "E.cr0 cannot be 0x1122: the CPU does not take that value"),
+        ("P1e=0000000000000000", "E.cr4 cannot be 0x0: the CPU does not"),
+        ("P1f=1000000000000000", "E.cr8 cannot be 0x10: it has four bits"),
+        ("P20=0001000000000000", "E.efer cannot be 0x100: LMA follows"),
+        ("P12=00000000", "E.cs cannot be 0x0: it needs a segment"),
+        ("P12=18000000", "E.cs cannot be 0x18: the segment is of another kind"),
+        ("P14=00ff0000", "E.ds cannot be 0xff00: the descriptor table has no such entry"),
+        ("P14=00000100", "E.ds cannot be 0x10000: a selector has 16 bits"),
+    ];
+    for (packet, error) in refused {
+        let answer = live.ask(packet);
+        assert!(answer.starts_with(error), "{packet}: {answer}");
+    }
+    assert_eq!(live.ask("g"), registers, "what is refused changes nothing");
 }
 
 #[test]

@@ -13,7 +13,7 @@ const STRETCH_S: f64 = 0.04;
 /// Copying pages, and taking them in beside the run, may take this part of it.
 const PAGE_SHARE: f64 = 0.03;
 /// Where many pages are written, checkpoints are so many times farther apart at most.
-const MOST_STRETCHES: u64 = 8;
+const MOST_STRETCHES: u64 = 4;
 /// What is older counts half as much.
 const REMEMBERED_S: f64 = 1.0;
 /// Before so much was measured, what was assumed holds.
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(pace.spacing(), Spacing::default());
         (0..100).for_each(|_| pace.ran(1_000_000, ms(4)));
         let slow = pace.spacing();
-        assert_eq!((slow.least_icount, slow.most_icount), (10_000_000, 80_000_000));
+        assert_eq!((slow.least_icount, slow.most_icount), (10_000_000, 40_000_000));
         // Another engine, or another phase of the guest: soon forgotten what was before.
         (0..3000).for_each(|_| pace.ran(1_000_000, ms(1)));
         assert!((39_000_000..=40_000_000).contains(&pace.spacing().least_icount), "{pace:?}");

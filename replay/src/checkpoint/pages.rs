@@ -78,7 +78,7 @@ impl Pages {
 
     /// The page with this content; if it is new it gets a number, and must be stored.
     pub fn identify(&mut self, bytes: &[u8]) -> (PageId, bool) {
-        if bytes.iter().all(|&b| b == 0) {
+        if bytes == [0; PAGE_BYTES] {
             return (ZERO, false);
         }
         let id = *self.known.entry(xxh3_128(bytes)).or_insert(self.next);
