@@ -270,6 +270,80 @@ fn stop_points_stop_translated_code_where_they_stop_the_interpreter() {
     }
 }
 
+/// A loop that calls, now and then, what is in another page.
+fn calling_afar() -> Vec<u8> {
+    assembled(|a| {
+        let (mut again, mut called) = (a.create_label(), a.create_label());
+        a.mov(edi, layout::DATA as u32)?;
+        a.set_label(&mut again)?;
+        a.inc(dword_ptr(rdi))?;
+        a.mov(eax, dword_ptr(rdi))?;
+        a.test(eax, 0x1F)?;
+        a.jnz(again)?;
+        a.call(called)?;
+        a.jmp(again)?;
+        a.db(&[0xCC; 0x1000])?;
+        a.set_label(&mut called)?;
+        a.add(ebx, eax)?;
+        a.mov(dword_ptr(rdi + 8), ebx)?;
+        a.ret()
+    })
+}
+
+#[test]
+fn translated_code_keeps_off_the_pages_of_breakpoints_and_off_no_other() {
+    if no_translator() {
+        return;
+    }
+    let code = calling_afar();
+    let page = (layout::KERNEL >> 12) + 1;
+    // The store of the function behind the page of the loop.
+    let address = layout::KERNEL + code.len() as u64 - 4;
+    let points = vec![StopPoint { id: 1, vcpu: None, condition: StopCondition::Breakpoint { address } }];
+    let in_page = |machine: &Machine| {
+        let blocks = machine.translated_blocks();
+        let there = blocks.iter().filter(|block| block.linear >> 12 == page).count();
+        (there, blocks.len() - there)
+    };
+    for on_hit in [OnHit::Stop, OnHit::Scan { keep: usize::MAX }] {
+        let [mut a, mut b] = [Accel::Interp, Accel::Jit].map(|accel| machine(accel, &code, 2));
+        for machine in [&mut a, &mut b] {
+            machine.run(&RunLimit::to_icount(5000));
+        }
+        assert!(in_page(&b).0 > 0, "translated before anybody asks");
+        let mut hits = 0;
+        for n in 0..40 {
+            let from = a.position().icount;
+            for machine in [&mut a, &mut b] {
+                machine.set_stop_points(&StopPoints { points: points.clone(), from, on_hit });
+            }
+            let entries = b.jit_stats().map(|stats| stats.entries);
+            let limit = RunLimit::to_icount(from + 400 + n * 7 % 97);
+            let (ra, rb) = (a.run(&limit), b.run(&limit));
+            let (ha, hb) = (a.take_stop_hits(), b.take_stop_hits());
+            assert_eq!((ra, &ha), (rb, &hb), "{on_hit:?}");
+            hits += ha.count;
+            if let Some(difference) = compare(&mut a, &mut b) {
+                panic!("{on_hit:?}: {difference}");
+            }
+            let (there, elsewhere) = in_page(&b);
+            assert!(there == 0 && elsewhere > 0, "{there} there, {elsewhere} elsewhere");
+            assert!(b.jit_stats().map(|stats| stats.entries) > entries, "the loop runs translated");
+            if ra == StopReason::StopPoint {
+                // Past it, to the next.
+                [&mut a, &mut b].map(|machine| machine.pass_breakpoints_here());
+            }
+        }
+        assert!(hits > 20, "{hits} hits");
+        for machine in [&mut a, &mut b] {
+            machine.set_stop_points(&StopPoints::default());
+            machine.run(&RunLimit::to_icount(machine.position().icount + 500));
+        }
+        assert!(in_page(&b).0 > 0, "translated again");
+        assert_eq!(compare(&mut a, &mut b).map(|difference| difference.to_string()), None);
+    }
+}
+
 #[test]
 fn the_guest_steps_through_translated_code() {
     if no_translator() {

@@ -143,7 +143,10 @@ fn a_change_that_cannot_be_made_changes_nothing() {
         Change::Memory { gpa: SPARE, bytes: vec![] },
         Change::Registers { vcpu: 2, values: vec![(CpuRegister::Rip, 5)] },
         Change::Registers { vcpu: 0, values: vec![(CpuRegister::General(16), 5), (CpuRegister::Xmm(16), 5)] },
-        Change::Registers { vcpu: 0, values: vec![(CpuRegister::Segment(6), 5), (CpuRegister::Segment(1), 0)] },
+        Change::Registers {
+            vcpu: 0,
+            values: vec![(CpuRegister::Segment(6), 5), (CpuRegister::Segment(1), 0)],
+        },
         Change::Registers { vcpu: 0, values: vec![(CpuRegister::Cr0, 1 << 31), (CpuRegister::Cr4, 1 << 63)] },
         Change::Registers { vcpu: 0, values: vec![(CpuRegister::Cr8, 16), (CpuRegister::Efer, 1 << 63)] },
     ];

@@ -198,7 +198,10 @@ fn what_gdb_changes_in_a_recording_is_in_its_journal() {
          set $st0 = 1.5\nset $fctrl = 0x27f\nset $cr8 = 0\nset $gs = $ss\nset $cr3 = $cr3 | 8\np $st0\n\
          x/1xg 0x209000\nx/1db 0x209008\nmonitor info replay\ndelete\nset $cr4 = 0\n",
     );
-    in_order(&text, &["Breakpoint 1, ", "0x1122334455667788", "= 1.5", "0x209008:", "9", "cr4 cannot be 0x0"]);
+    in_order(
+        &text,
+        &["Breakpoint 1, ", "0x1122334455667788", "= 1.5", "0x209008:", "9", "cr4 cannot be 0x0"],
+    );
     let at = icount_in(&text);
     // The error ended gdb's script, and gdb let the guest go on.
     server.wait();
@@ -212,7 +215,15 @@ fn what_gdb_changes_in_a_recording_is_in_its_journal() {
     let (_, events) = program(&["events", "changed.dj"]);
     in_order(
         &events,
-        &["0x209000: 88 77 66 55 44 33 22 11", "r15=0x4d", "xmm3=0x5", "0x209008: 09", "st0=0x3fffc000000000000000", "fctrl=0x27f", "cr3="],
+        &[
+            "0x209000: 88 77 66 55 44 33 22 11",
+            "r15=0x4d",
+            "xmm3=0x5",
+            "0x209008: 09",
+            "st0=0x3fffc000000000000000",
+            "fctrl=0x27f",
+            "cr3=",
+        ],
     );
     // A replay has it, at the very place, and refuses to be changed itself.
     let replay = Server::in_folder(server.folder.clone(), &["replay", "changed.dj"]);

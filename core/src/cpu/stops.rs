@@ -1,7 +1,7 @@
 //! A vCPU's stop points, in the form in which the run loop and the accesses ask for them.
 //!
-//! While there are none this costs a test of a flag per block. A page with a breakpoint runs
-//! block by block up to it; a watched page is kept out of the soft TLB's tags, so that its
+//! While there are none this costs a test of a flag per block. A page with a breakpoint is not
+//! translated, and runs block by block up to it; a watched page is kept out of the soft TLB's tags, so that its
 //! accesses take the slow way, where they are noted.
 
 use crate::boundary::{HitCause, OnHit, Space, StopCondition, StopHit, StopHits, StopPoints, Watch};
@@ -100,6 +100,17 @@ impl Stops {
     #[inline(always)]
     pub fn only_notes_steps(&self) -> bool {
         self.noted && self.pages == 0 && self.every.is_none()
+    }
+
+    /// Whether breakpoints, and nothing else, want to look at instructions: at none outside their pages.
+    #[inline]
+    pub fn only_breaks(&self) -> bool {
+        self.pages != 0 && self.every.is_none() && !self.noted
+    }
+
+    /// The numbers of the linear pages that have breakpoints.
+    pub fn breakpoint_pages(&self) -> impl Iterator<Item = u64> {
+        self.breakpoints.iter().map(|&(address, _)| address >> PAGE_SHIFT)
     }
 
     /// Whether each instruction is seen by probes.

@@ -29,7 +29,7 @@ use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT};
 use hooks::Notes;
 use jump_table::JumpTable;
 use return_ring::ReturnRing;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use thunks::Thunks;
 use x87_image::X87Image;
 
@@ -159,6 +159,8 @@ pub struct Jit {
     trust: Trust,
     /// What code is instrumented for.
     pub hooks: Hooks,
+    /// Linear pages, by number and in order, whose code is not translated.
+    kept_off: Vec<u64>,
     /// What is needed while generated code runs.
     pub tables: Tables,
 }
@@ -259,6 +261,7 @@ impl Jit {
             hot: HOT,
             trust: Trust::ALL,
             hooks: Hooks::default(),
+            kept_off: Vec::new(),
             tables: Tables::new(&thunks),
         };
         jit.trust = host::trust(&mut jit);
@@ -341,6 +344,24 @@ impl Jit {
                 self.lead(link, link.stub as u64);
             }
         }
+    }
+
+    /// Translates nothing from now on that lies in one of these linear pages, given by their numbers in
+    /// order: somebody wants to see each instruction there before it executes.
+    pub fn keep_off(&mut self, pages: Vec<u64>) {
+        if self.kept_off == pages {
+            return;
+        }
+        self.kept_off = pages;
+        let affected = self.blocks.keys().filter(|key| self.keeps_off(key.linear));
+        let affected: BTreeSet<u32> = affected.map(|key| (key.ram_offset >> PAGE_SHIFT) as u32).collect();
+        affected.into_iter().for_each(|page| self.drop_page(page));
+    }
+
+    /// Whether code at a linear address is not to be translated.
+    #[inline]
+    pub fn keeps_off(&self, linear: u64) -> bool {
+        !self.kept_off.is_empty() && self.kept_off.binary_search(&(linear >> PAGE_SHIFT)).is_ok()
     }
 
     /// Forgets everything.

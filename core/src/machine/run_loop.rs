@@ -115,9 +115,8 @@ impl Runner<'_, '_> {
             } else {
                 match jit.as_deref_mut() {
                     _ if self.cpu.careful => self.careful_step()?,
-                    Some(jit) if !self.cpu.stops.armed() && !self.cpu.probes.calls => {
-                        self.run_translated(jit)?
-                    }
+                    // Translated code keeps off the pages that have breakpoints.
+                    Some(jit) if !self.looks_at_instructions() => self.run_translated(jit)?,
                     _ => self.run_block()?,
                 }
             }
@@ -126,6 +125,12 @@ impl Runner<'_, '_> {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether instructions anywhere must be seen before they execute.
+    #[inline(always)]
+    fn looks_at_instructions(&self) -> bool {
+        self.cpu.probes.calls || (self.cpu.stops.armed() && !self.cpu.stops.only_breaks())
     }
 
     /// The one instruction that an interrupt shadow covers.

@@ -174,7 +174,7 @@ impl Runner<'_, '_> {
     fn goes_on(&mut self) -> bool {
         let cpu = &mut *self.cpu;
         let unusual = cpu.careful
-            || (cpu.stops.armed() && !cpu.stops.only_notes_steps())
+            || (cpu.stops.armed() && !cpu.stops.only_notes_steps() && !cpu.stops.only_breaks())
             || cpu.code_size != CodeSize::Bits64
             || cpu.activity != Activity::Running
             || cpu.shadow != Shadow::None
@@ -268,7 +268,8 @@ impl Runner<'_, '_> {
             jit.tables.stats.unlinked += 1;
             match self.go_on(exit, jit) {
                 Some(entry) => frame.entry = entry.known,
-                None if notes => return Ok(()),
+                // Somebody may want to see what is next before it executes: the run loop knows.
+                None if notes || self.cpu.stops.armed() => return Ok(()),
                 None => return self.run_block(),
             }
         }
@@ -297,6 +298,9 @@ impl Runner<'_, '_> {
             return None;
         }
         let Target { linear, ram_offset, block, .. } = self.targets.0[slot];
+        if jit.keeps_off(linear) {
+            return None;
+        }
         let second = match block {
             Some(_) => None,
             None => Some(self.page_behind(linear)?),

@@ -94,6 +94,7 @@ impl Machine {
         if accel == Accel::Jit {
             self.jit = Some(Box::new(Jit::new()?));
             self.instrument();
+            self.keep_off_breakpoints();
         }
         Ok(())
     }
@@ -202,7 +203,17 @@ impl Machine {
             // Pages that are watched now must leave the TLB, others may come in again.
             cpu.flush_tlb();
         }
+        self.keep_off_breakpoints();
         self.stop_point = false;
+    }
+
+    /// Has no code translated where there are breakpoints, of whichever vCPU.
+    fn keep_off_breakpoints(&mut self) {
+        let Some(jit) = &mut self.jit else { return };
+        let mut pages: Vec<u64> = self.vcpus.iter().flat_map(|cpu| cpu.stops.breakpoint_pages()).collect();
+        pages.sort_unstable();
+        pages.dedup();
+        jit.keep_off(pages);
     }
 
     /// The machine is put elsewhere: where and why it stopped is of the past.
