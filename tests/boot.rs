@@ -171,6 +171,7 @@ fn a_killed_recording_replays_up_to_its_last_chunk() {
     assert!(verified.console().contains("equal: "), "{}", verified.console());
     // Its checkpoints are good as far as they go, and so is the way without them.
     assert!(info["checkpoints"]["count"].as_u64() > Some(0), "{info}");
+    assert_eq!(info["checkpoints"]["budget_bytes"].as_u64(), Some(512 << 20), "{info}");
     let middle = (length_icount(&journal) / 2).to_string();
     let place = |checkpoints| {
         let seek = ["--seek", &middle, "--checkpoints", checkpoints];

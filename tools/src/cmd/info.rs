@@ -1,7 +1,7 @@
 //! `dejavm info`: what a journal holds.
 
 use super::verify::{journal_failure, reader};
-use crate::args::InfoArgs;
+use crate::args::{CheckpointArgs, InfoArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::print;
@@ -46,6 +46,8 @@ struct Info {
 struct CheckpointsInfo {
     count: usize,
     bytes: u64,
+    /// What they may take, if a replay is told nothing else.
+    budget_bytes: u64,
     first_icount: u64,
     last_icount: u64,
 }
@@ -53,9 +55,11 @@ struct CheckpointsInfo {
 impl CheckpointsInfo {
     /// Those of the journal at `path`.
     fn beside(path: &Path) -> Option<Self> {
-        let SideSummary { bytes, count, range } = inspect(&side_path(path)).ok()?;
+        let side_file = side_path(path);
+        let SideSummary { bytes, count, range } = inspect(&side_file).ok()?;
+        let budget_bytes = CheckpointArgs::default().budget(&side_file)?;
         let (first_icount, last_icount) = range.unwrap_or_default();
-        Some(Self { count, bytes, first_icount, last_icount })
+        Some(Self { count, bytes, budget_bytes, first_icount, last_icount })
     }
 }
 
@@ -208,10 +212,13 @@ fn text(path: &Path, info: &Info) -> String {
     for (class, entry) in &info.events {
         lines.push(format!("events      {class}: {} ({} bytes)", entry.count, entry.payload_bytes));
     }
-    if let Some(CheckpointsInfo { count, bytes, first_icount, last_icount }) = &info.checkpoints {
+    if let Some(CheckpointsInfo { count, bytes, budget_bytes, first_icount, last_icount }) = &info.checkpoints
+    {
         lines.push(format!(
             "checkpoints {count} beside it, {bytes} bytes, from icount {first_icount} to {last_icount}"
         ));
+        lines
+            .push(format!("            a replay keeps at most {budget_bytes} bytes of them (--checkpoints)"));
     }
     let how = if info.clean { "clean" } else { "NOT CLEAN" };
     lines.push(format!("end         {how}: {}", info.ending));

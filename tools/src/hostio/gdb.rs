@@ -84,27 +84,31 @@ struct Door {
     closed: AtomicBool,
     /// A client is there.
     busy: AtomicBool,
-    /// Sends that client away.
-    hang_up: Mutex<Option<Box<dyn Fn() + Send>>>,
+    /// Listens to that client no more.
+    turn_away: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 impl Door {
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// The client that is there is heard no more. It is sent away once it has the answer to what it
+    /// asked last.
     fn send_away(&self) {
-        if let Ok(mut slot) = self.hang_up.lock()
-            && let Some(hang_up) = slot.take()
+        if let Ok(mut slot) = self.turn_away.lock()
+            && let Some(turn_away) = slot.take()
         {
-            hang_up();
+            turn_away();
         }
     }
-}
 
-impl Door {
     /// Remembers how to send a client away; does so at once if the door has been closed meanwhile.
     fn let_in<S: Stream>(&self, stream: &S) {
-        if let (Ok(second), Ok(mut slot)) = (stream.second(), self.hang_up.lock()) {
-            *slot = Some(Box::new(move || second.hang_up()));
+        if let (Ok(second), Ok(mut slot)) = (stream.second(), self.turn_away.lock()) {
+            *slot = Some(Box::new(move || second.turn_away()));
         }
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             self.send_away();
         }
     }
@@ -198,22 +202,33 @@ fn bind_unix(path: &Path) -> std::io::Result<UnixListener> {
 /// A connection to a client.
 trait Stream: Read + Write + Send + Sized + 'static {
     fn second(&self) -> std::io::Result<Self>;
+    fn turn_away(&self);
     fn hang_up(&self);
-    fn send_at_once(&self) {}
+    fn limit_waits(&self) -> std::io::Result<()>;
+    fn send_at_once(&self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
+
+/// A client that takes nothing for so long is lost.
+const MOST_WAIT: Duration = Duration::from_secs(30);
 
 impl Stream for TcpStream {
     fn second(&self) -> std::io::Result<Self> {
         self.try_clone()
     }
-    fn hang_up(&self) {
+    fn turn_away(&self) {
         // It may be closed already.
+        let _ = self.shutdown(Shutdown::Read);
+    }
+    fn hang_up(&self) {
         let _ = self.shutdown(Shutdown::Both);
     }
-    fn send_at_once(&self) {
-        if let Err(error) = self.set_nodelay(true) {
-            tracing::debug!(%error, "gdb: packets may wait for others");
-        }
+    fn limit_waits(&self) -> std::io::Result<()> {
+        self.set_write_timeout(Some(MOST_WAIT))
+    }
+    fn send_at_once(&self) -> std::io::Result<()> {
+        self.set_nodelay(true)
     }
 }
 
@@ -221,8 +236,14 @@ impl Stream for UnixStream {
     fn second(&self) -> std::io::Result<Self> {
         self.try_clone()
     }
+    fn turn_away(&self) {
+        let _ = self.shutdown(Shutdown::Read);
+    }
     fn hang_up(&self) {
         let _ = self.shutdown(Shutdown::Both);
+    }
+    fn limit_waits(&self) -> std::io::Result<()> {
+        self.set_write_timeout(Some(MOST_WAIT))
     }
 }
 
@@ -235,7 +256,7 @@ fn serve<S: Stream>(
     let take = move || {
         loop {
             let Ok(stream) = accept() else { return };
-            if door.closed.load(Ordering::Acquire) {
+            if door.is_closed() {
                 return;
             }
             if door.busy.swap(true, Ordering::AcqRel) {
@@ -246,7 +267,7 @@ fn serve<S: Stream>(
             let (calls, its) = (calls.clone(), door.clone());
             let client = std::thread::Builder::new().name("gdb".into()).spawn(move || {
                 its.let_in(&stream);
-                client(stream, calls);
+                client(stream, calls, &its);
                 its.send_away();
                 its.busy.store(false, Ordering::Release);
             });
@@ -260,9 +281,11 @@ fn serve<S: Stream>(
     Ok(())
 }
 
-/// Serves one client until it goes.
-fn client<S: Stream>(mut stream: S, calls: Calls) {
-    stream.send_at_once();
+/// Serves one client until it goes, or is sent away.
+fn client<S: Stream>(mut stream: S, calls: Calls, door: &Door) {
+    if let Err(error) = stream.send_at_once().and_then(|()| stream.limit_waits()) {
+        tracing::debug!(%error, "gdb: packets may wait for others");
+    }
     let Ok(reader) = stream.second() else { return };
     let (stop_sender, stops) = unbounded();
     let (_here, gone) = bounded(0);
@@ -281,7 +304,7 @@ fn client<S: Stream>(mut stream: S, calls: Calls) {
                 Ok(chunk) => stub.push(&chunk),
                 Err(_) => {
                     stub.hang_up();
-                    return;
+                    break;
                 }
             },
             recv(stops) -> stopped => match stopped {
@@ -291,6 +314,10 @@ fn client<S: Stream>(mut stream: S, calls: Calls) {
         };
         let sent = stream.write_all(&stub.take_output()).and_then(|()| stream.flush());
         if pushed.is_err() || sent.is_err() {
+            break;
+        }
+        if door.is_closed() {
+            stub.hang_up();
             break;
         }
     }

@@ -1,4 +1,4 @@
-//! `replay_seek`: replay execution to the specified instruction count, or another place.
+//! `replay_seek` or `seek`: replay execution to the specified instruction count, or another place.
 
 use super::super::Context;
 use super::super::arguments::Arguments;
@@ -6,7 +6,7 @@ use super::{Command, CommandError, Outcome, evaluate, require_replay};
 use dejavm_core::types::Icount;
 
 pub(crate) const COMMAND: Command = Command {
-    names: &["replay_seek"],
+    names: &["replay_seek", "seek"],
     parameters: "icount",
     about: "replay execution to the specified instruction count (also: +N, -N, 25%, end, a mark of savevm)",
     run,
