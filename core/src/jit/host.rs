@@ -226,6 +226,9 @@ pub(super) fn ask(jit: &mut Jit, tweak: impl Fn(Family, &mut Outcome)) -> Trust 
     let mut code = DecodeCache::default();
     let mut random = Entropy::new(1);
     let mut trust = Trust::ALL;
+    // A vCPU is large, so all cases share one.
+    let mut cpu = Vcpu::new(0);
+    let fresh = cpu.state.clone();
     let forms = forms();
     for ((_, bytes), at) in forms.iter().zip((0..).step_by(STRIDE as usize)) {
         mem.write_bytes(Gpa(at), &[&bytes[..], &[HLT]].concat());
@@ -240,11 +243,11 @@ pub(super) fn ask(jit: &mut Jit, tweak: impl Fn(Family, &mut Outcome)) -> Trust 
             return Trust::NONE;
         };
         for _ in 0..CASES {
-            let mut start = Vcpu::new(0);
-            randomize(&mut start, &mut random);
-            let mut native = run_native(jit, entry.known, &start);
+            cpu.state.clone_from(&fresh);
+            randomize(&mut cpu, &mut random);
+            let mut native = run_native(jit, entry.known, &cpu);
             tweak(*family, &mut native);
-            if native != interpreted(&mut start, &insn, &mut mem) {
+            if native != interpreted(&mut cpu, &insn, &mut mem) {
                 trust = trust.without(*family);
             }
         }
