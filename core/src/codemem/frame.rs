@@ -20,6 +20,8 @@ pub struct Frame {
     pub returns: u64,
     /// Scratch.
     pub temp: u64,
+    /// What the guest may do without being looked at: bits of [`rights`].
+    pub rights: u64,
     /// The guest's general registers, in the order of `jit::regs`; those that have no host
     /// register live here.
     pub slots: [u64; 16],
@@ -56,6 +58,12 @@ pub struct Frame {
     pub exit: u64,
     /// Where the guest goes on behind [`EXIT_TO_TARGET`].
     pub target: u64,
+    /// Where the guest's flags other than the arithmetic ones are.
+    pub system_flags: u64,
+    /// Where its segment registers are.
+    pub segments: u64,
+    /// Its time-stamp counter when the budget is used up.
+    pub tsc: u64,
     /// Where instrumented code puts its next [`super::Note`].
     pub notes: u64,
     /// Beyond it, no instrumented block begins.
@@ -104,6 +112,16 @@ pub fn budget_of(rax: u64) -> i64 {
     rax as i64 >> BUDGET_SHIFT
 }
 
+/// Bits of [`Frame::rights`].
+pub mod rights {
+    /// It is at privilege level 0.
+    pub const SUPERVISOR: u8 = 1;
+    /// It may read its time-stamp counter.
+    pub const TSC: u8 = 2;
+    /// No interrupt waits for it to enable interrupts.
+    pub const CALM: u8 = 4;
+}
+
 /// Not the number of an exit: the guest goes on at [`Frame::target`].
 pub const EXIT_TO_TARGET: u32 = u32::MAX;
 
@@ -147,6 +165,14 @@ pub mod field {
     pub const RING: i32 = offset_of!(Frame, ring) as i32;
     /// [`Frame::temp`].
     pub const TEMP: i32 = offset_of!(Frame, temp) as i32;
+    /// [`Frame::rights`].
+    pub const RIGHTS: i32 = offset_of!(Frame, rights) as i32;
+    /// [`Frame::system_flags`].
+    pub const SYSTEM_FLAGS: i32 = offset_of!(Frame, system_flags) as i32;
+    /// [`Frame::segments`].
+    pub const SEGMENTS: i32 = offset_of!(Frame, segments) as i32;
+    /// [`Frame::tsc`].
+    pub const TSC: i32 = offset_of!(Frame, tsc) as i32;
     /// [`Frame::slots`].
     pub const SLOTS: i32 = offset_of!(Frame, slots) as i32;
     /// [`Frame::windows`].

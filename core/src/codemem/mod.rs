@@ -15,6 +15,8 @@
 //!   run that could change translations; and of nothing else;
 //! - it reads and writes the vector registers and MXCSR at the addresses in the frame, which are
 //!   those of the vCPU that it runs for;
+//! - it reads and writes the system flags, and reads the segment registers, at the addresses in the
+//!   frame, which are those of the same vCPU;
 //! - it reads and writes the x87 image that the frame points to;
 //! - it writes notes from [`Frame::notes`] on, which moves with them; a block that may write some
 //!   begins only if that is not beyond [`Frame::notes_full`], and whoever lends the buffer leaves
@@ -30,7 +32,7 @@ mod region;
 
 pub use frame::{
     BUDGET_SHIFT, EXIT_TO_TARGET, Frame, NOTE_BYTES, Note, X87_IN_HOST, X87_IN_IMAGE, X87_IN_STATE,
-    budget_of, field,
+    budget_of, field, rights,
 };
 pub use region::CodeRegion;
 

@@ -91,6 +91,11 @@ impl Flags {
         self.system | self.arithmetic()
     }
 
+    /// The host address of the word with all flags but the arithmetic six.
+    pub fn system_address(&mut self) -> u64 {
+        std::ptr::from_mut(&mut self.system) as u64
+    }
+
     /// The same flags in the one form that equal flags share, for saving and hashing.
     pub fn canonical(&self) -> Self {
         Self::from_bits(self.bits())

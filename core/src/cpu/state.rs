@@ -58,6 +58,13 @@ pub struct Segment {
     pub attributes: u16,
 }
 
+impl Segment {
+    /// Where its selector is, in an array of them, for generated code.
+    pub const fn selector_at(number: usize) -> usize {
+        number * size_of::<Self>() + std::mem::offset_of!(Self, selector)
+    }
+}
+
 /// Bits of [`Segment::attributes`].
 pub mod attr {
     /// The descriptor type (4 bits).

@@ -129,7 +129,12 @@ pub struct Asm {
 impl Asm {
     /// Code that will lie at address `origin`.
     pub fn new(origin: usize) -> Self {
-        Self { bytes: Vec::with_capacity(1024), origin, labels: Vec::new(), fixups: Vec::new() }
+        Self {
+            bytes: Vec::with_capacity(8192),
+            origin,
+            labels: Vec::with_capacity(128),
+            fixups: Vec::with_capacity(128),
+        }
     }
 
     /// The address of the next byte.

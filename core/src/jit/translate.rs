@@ -35,7 +35,8 @@ impl Jit {
         e.instrument(self.hooks, self.tables.notes.steps.len() as u32);
         let mut rip = key.linear;
         let mut goes_on = true;
-        for (i, insn) in decoded.iter().zip(&insns) {
+        for (n, (i, insn)) in decoded.iter().zip(&insns).enumerate() {
+            e.followed = n + 1 < decoded.len();
             goes_on = e.instruction(i, insn, rip, ends_block(i));
             rip = rip.wrapping_add(u64::from(insn.len));
             if !goes_on {
@@ -122,8 +123,8 @@ impl Jit {
 /// The instructions of a block, in both forms: decoded blocks as long as branches that are not taken
 /// lie between them.
 fn read_block(mem: &mut Memory, code: &mut DecodeCache, key: Key) -> Option<(Vec<Insn>, Vec<Instruction>)> {
-    let mut insns = Vec::new();
-    let mut decoded = Vec::new();
+    let mut insns = Vec::with_capacity(BLOCK_LIMIT);
+    let mut decoded = Vec::with_capacity(BLOCK_LIMIT);
     let mut at = 0;
     for _ in 0..PARTS {
         let offset = key.ram_offset + at;

@@ -2,10 +2,10 @@
 
 use super::run_loop::{Runner, Target, TripleFault};
 use crate::codemem::{
-    CONTINUE, EXIT_TO_TARGET, Frame, Guest, JUMP, LEAVE, LOAD_X87, X87_IN_IMAGE, X87_IN_STATE,
+    CONTINUE, EXIT_TO_TARGET, Frame, Guest, JUMP, LEAVE, LOAD_X87, X87_IN_IMAGE, X87_IN_STATE, rights,
 };
 use crate::cpu::flags::Flags;
-use crate::cpu::state::{BlockEnd, CodeSize, Shadow, seg};
+use crate::cpu::state::{BlockEnd, CodeSize, Shadow, cr4, seg};
 use crate::cpu::{Activity, system};
 use crate::jit::{BLOCK, Entry, ExitPoint, INSTRUCTION, Jit, Key, Tables, regs};
 use crate::mem::AccessKind;
@@ -24,14 +24,24 @@ struct World<'w, 'a, 'e> {
 }
 
 impl World<'_, '_, '_> {
-    /// Brings what the frame holds of the vCPU's circumstances up to date.
+    /// Brings what the frame holds of the vCPU's circumstances up to date; `seen_calm`: no interrupt
+    /// is pending, as far as that is known.
     #[inline]
-    fn refresh(&mut self, frame: &mut Frame) {
+    fn refresh(&mut self, frame: &mut Frame, seen_calm: bool) {
         let cpu = &*self.runner.cpu;
         frame.tlb = cpu.tlb.table_address(cpu.mmu);
         frame.fs_base = cpu.segs[seg::FS].base;
         frame.gs_base = cpu.segs[seg::GS].base;
         frame.vectors_allowed = u64::from(cpu.sse_allowed());
+        let (env, bit) = (&*self.runner.env, |set: bool, bit: u8| if set { u64::from(bit) } else { 0 });
+        frame.tsc = env.clock.limit.wrapping_add(env.clock.skipped_ns).wrapping_add(cpu.msrs.tsc_offset);
+        let reads_tsc = cpu.cpl == 0 || cpu.cr4 & cr4::TSD == 0;
+        // Who is at another level does not enable interrupts here, and who has them enabled would
+        // have been interrupted.
+        let supervisor = cpu.cpl == 0;
+        let calm = supervisor && (seen_calm || !env.io.interrupt_pending(cpu.id));
+        frame.rights =
+            bit(supervisor, rights::SUPERVISOR) | bit(reads_tsc, rights::TSC) | bit(calm, rights::CALM);
     }
 
     /// All of the frame, from the vCPU.
@@ -43,6 +53,8 @@ impl World<'_, '_, '_> {
         let state = &mut self.runner.cpu.state;
         frame.xmm = state.xmm.as_mut_ptr() as u64;
         frame.mxcsr = std::ptr::from_mut(&mut state.mxcsr) as u64;
+        frame.segments = state.segs.as_mut_ptr() as u64;
+        frame.system_flags = state.flags.system_address();
         regs::to_slots(frame, &state.regs);
         frame.set_ax(regs::flags_to_ax(state.flags.arithmetic()));
         let clock = &*self.runner.env.clock;
@@ -154,7 +166,9 @@ impl Guest for World<'_, '_, '_> {
             return LEAVE;
         }
         let rip = cpu.rip();
-        self.refresh(frame);
+        // [`Runner::goes_on`] has looked.
+        let seen_calm = system::interruptible(cpu);
+        self.refresh(frame, seen_calm);
         let answer = if straight {
             CONTINUE
         } else if let Some(entry) = self.tables.jump_target(rip) {
@@ -237,7 +251,7 @@ impl Runner<'_, '_> {
             tables.stats.entries += 1;
             let flags = (u64::MAX, Flags::default());
             let mut world = World { runner: self, tables, triple_fault: false, flags, notes };
-            world.refresh(&mut frame);
+            world.refresh(&mut frame, false);
             if first {
                 world.fill(&mut frame);
                 first = false;

@@ -31,14 +31,17 @@ mod atomic;
 mod bits;
 mod control;
 mod exits;
+mod far;
 mod flag_ops;
 mod flags;
 mod hooks;
 mod idle;
 mod memory;
 mod mov;
+mod msr;
 mod muldiv;
 mod registers;
+mod segment;
 mod shift;
 mod sse;
 mod stack;
@@ -126,6 +129,8 @@ pub struct Emitter<'a> {
     pub steps: Vec<StepDraft>,
     /// The instruction before this one might have branched.
     after_branch: bool,
+    /// Another instruction of the block follows this one.
+    pub followed: bool,
 }
 
 impl<'a> Emitter<'a> {
@@ -165,6 +170,7 @@ impl<'a> Emitter<'a> {
             first_step: 0,
             steps: Vec::new(),
             after_branch: false,
+            followed: false,
         };
         e.check_places(places);
         e.entry = e.asm.here();
@@ -311,6 +317,18 @@ impl<'a> Emitter<'a> {
         self.asm.finish();
     }
 
+    /// On to the handler unless the guest has these rights, bits of [`crate::codemem::rights`]. Flags
+    /// must have been spoiled.
+    pub(super) fn need_rights(&mut self, rights: u8) {
+        let slow = self.slow_label();
+        for right in (0..8).map(|n| 1 << n).filter(|right| rights & right != 0) {
+            // TEST m8, imm8
+            self.asm.sized_ext(Width::B, 0xF6, 0, Rm::M(Mem::at(host::RSP, field::RIGHTS)));
+            self.asm.put(&[right]);
+            self.asm.jcc(4, slow);
+        }
+    }
+
     /// The linear address behind this instruction.
     pub fn next_rip(&self) -> u64 {
         self.rip.wrapping_add(u64::from(self.insn.len))
@@ -323,7 +341,7 @@ impl<'a> Emitter<'a> {
 }
 
 fn emit(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
-    const FAMILIES: [fn(&mut Emitter<'_>, &Instruction) -> Emitted; 12] = [
+    const FAMILIES: [fn(&mut Emitter<'_>, &Instruction) -> Emitted; 15] = [
         alu::emit,
         mov::emit,
         control::emit,
@@ -336,6 +354,9 @@ fn emit(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
         atomic::emit,
         flag_ops::emit,
         idle::emit,
+        far::emit,
+        msr::emit,
+        segment::emit,
     ];
     if Family::of(i).is_some_and(|family| !e.trust.has(family)) {
         return Emitted::No;
