@@ -401,7 +401,7 @@ impl Vcpu {
         if let Some(v) = env.mem.read_phys(gpa) {
             return v;
         }
-        self.leave_block();
+        self.end_block(BlockEnd::Devices);
         if T::SIZE <= 8 {
             return T::from_u128(self.read_mmio(env, gpa, T::SIZE as u8).into());
         }
@@ -442,7 +442,7 @@ impl Vcpu {
             self.write_ram(env, offset, v);
             return;
         }
-        self.leave_block();
+        self.end_block(BlockEnd::Devices);
         let v = v.to_u128();
         if T::SIZE <= 8 {
             self.write_mmio(env, gpa, T::SIZE as u8, v as u64);

@@ -346,6 +346,8 @@ pub enum BlockEnd {
     None,
     /// An interrupt that is pending may have become deliverable.
     Interrupts,
+    /// A device was accessed: interrupts, timers, and requests to the machine may be others.
+    Devices,
     /// What comes next may be elsewhere: the mode, the privilege level, or translations changed.
     Elsewhere,
     /// Anything may have happened to devices, timers and other processors.
@@ -517,7 +519,11 @@ impl Vcpu {
     pub fn end_block(&mut self, why: BlockEnd) {
         self.block_end = 0;
         self.attention = true;
-        self.ended_for = self.ended_for.max(why);
+        use BlockEnd::{Devices, Elsewhere, Everything};
+        self.ended_for = match (self.ended_for, why) {
+            (Devices, Elsewhere) | (Elsewhere, Devices) => Everything,
+            (old, new) => old.max(new),
+        };
     }
 
     /// The registers that decide translation.

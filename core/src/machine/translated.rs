@@ -200,8 +200,21 @@ impl Runner<'_, '_> {
         if unusual || interrupted || !known || self.env.mem.has_overwritten_code() {
             return false;
         }
-        cpu.attention = false;
+        if cpu.ended_for == BlockEnd::Devices && !self.devices_are_quiet() {
+            return false;
+        }
+        self.cpu.attention = false;
         true
+    }
+
+    /// Behind an access to a device: whether the run loop would find nothing to do for now. The slice
+    /// ends when a timer is due, which may be earlier than before.
+    fn devices_are_quiet(&mut self) -> bool {
+        let clock = &mut *self.env.clock;
+        let Some(deadline) = self.env.io.quiet_until() else { return false };
+        let end = deadline.saturating_sub(clock.skipped_ns);
+        clock.limit = clock.limit.min(end);
+        end > clock.icount
     }
 
     /// Runs instrumented code from RIP on, while probes alone want to see instructions. False if

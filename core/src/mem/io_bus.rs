@@ -6,7 +6,7 @@ use crate::types::{Gpa, VcpuId, VirtualNs};
 /// The devices as a vCPU reaches them: port I/O, MMIO, and its local APIC.
 ///
 /// `now` is the virtual time of the access. Every call may change interrupt lines and timers,
-/// so the run loop looks at both again after the instruction that made it.
+/// so both are looked at again after the instruction that made it.
 pub trait IoBus {
     /// IN: `size` is 1, 2 or 4 bytes. A port that nobody answers reads as all ones.
     fn pio_read(&mut self, vcpu: VcpuId, now: VirtualNs, port: u16, size: u8) -> u32;
@@ -29,6 +29,11 @@ pub trait IoBus {
     /// Whether an external interrupt waits for a vCPU.
     fn interrupt_pending(&self, _: VcpuId) -> bool {
         false
+    }
+    /// Until when nothing happens that the run loop has to see, unless another access changes that;
+    /// `None` if something has happened: a request to the machine, a signal to a vCPU, DMA.
+    fn quiet_until(&self) -> Option<VirtualNs> {
+        None
     }
     /// Where what probes see goes, if anywhere.
     fn probe_log(&mut self) -> Option<&mut ProbeLog> {

@@ -6,7 +6,7 @@ use crate::boundary::{IoAccess, ProbeEvent, ProbeKind};
 use crate::cpu::env::{Env, PORT_IO_NS};
 use crate::cpu::flags;
 use crate::cpu::insn::{Exec, Handler, Insn, insn_flags};
-use crate::cpu::state::{RAX, RCX, RDI, RDX, RSI, Vcpu, seg};
+use crate::cpu::state::{BlockEnd, RAX, RCX, RDI, RDX, RSI, Vcpu, seg};
 use crate::cpu::system::tss::check_io;
 use crate::mem::AccessKind;
 use iced_x86::{Code, Instruction};
@@ -44,7 +44,7 @@ fn port<const DX: bool>(cpu: &Vcpu, insn: &Insn) -> u16 {
 }
 
 fn read_port<T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, port: u16) -> u64 {
-    cpu.leave_block();
+    cpu.end_block(BlockEnd::Devices);
     cpu.note_port_access(port, T::SIZE);
     env.clock.skip(PORT_IO_NS);
     cpu.stamp_chips(env);
@@ -55,7 +55,7 @@ fn read_port<T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, port: u16) -> u64 {
 }
 
 fn write_port<T: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, port: u16, v: u64) {
-    cpu.leave_block();
+    cpu.end_block(BlockEnd::Devices);
     cpu.note_port_access(port, T::SIZE);
     env.clock.skip(PORT_IO_NS);
     let access = IoAccess { address: port.into(), size: T::SIZE as u8, value: v & T::MASK };

@@ -80,6 +80,9 @@ impl Board {
     /// Drives every line, with the HPET's comparators in `fallen` low.
     fn drive_lines(&mut self, fallen: u8) {
         let (lines, pins) = self.levels(fallen);
+        if (lines, pins) == (self.state.isa_lines, self.state.hpet_pins) {
+            return;
+        }
         let changed = lines ^ self.state.isa_lines;
         self.state.isa_lines = lines;
         for irq in (0..16).filter(|irq| changed & 1 << irq != 0) {

@@ -73,6 +73,13 @@ impl IoBus for Board {
         Board::interrupt_pending(self, vcpu)
     }
 
+    fn quiet_until(&self) -> Option<VirtualNs> {
+        let busy = self.has_request()
+            || self.state.fw_cfg.dma_pending()
+            || self.state.lapics.iter().any(|lapic| lapic.has_signals());
+        (!busy).then_some(self.deadline)
+    }
+
     fn pio_read(&mut self, _vcpu: VcpuId, now: VirtualNs, port: u16, size: u8) -> u32 {
         self.advance(now);
         let value = self.read_ports(now, port, size);
@@ -92,6 +99,8 @@ impl IoBus for Board {
         self.advance(now);
         let target = self.decode(vcpu, gpa);
         let chip = target.chip();
+        // Nothing was due, so a look at its counter leaves no line and no deadline to follow.
+        let settled = matches!(target, Target::Hpet(_));
         let value = match target {
             Target::Lapic(offset) => part(self.state.lapics[vcpu].read(now, offset & !0xF), offset, size),
             Target::IoApic(offset) => part(self.state.ioapic.read(offset & !0xF), offset, size),
@@ -102,7 +111,9 @@ impl IoBus for Board {
             Target::Nobody => ones(size),
         };
         self.note_read(chip, IoAccess { address: gpa.0, size, value });
-        self.settle();
+        if !settled {
+            self.settle();
+        }
         value
     }
 
