@@ -57,7 +57,7 @@ use super::hooks::Hooks;
 use super::host::{Family, Trust};
 use super::thunks::Thunks;
 use super::windows::Access;
-use crate::codemem::BUDGET_SHIFT;
+use crate::codemem::{BUDGET_SHIFT, field};
 use crate::cpu::Insn;
 use crate::mem::tlb_layout;
 use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT};
@@ -224,7 +224,12 @@ impl<'a> Emitter<'a> {
 
     /// Adds to or subtracts from the budget n - less, n being the number of instructions of the block.
     fn counted(&mut self, op: Alu, less: u32) {
-        self.asm.sized_ext(Width::Q, 0x80, op as u8, Rm::R(host::RAX));
+        self.counted_in(host::RAX, op, less);
+    }
+
+    /// The same on a copy of RAX.
+    fn counted_in(&mut self, register: u8, op: Alu, less: u32) {
+        self.asm.sized_ext(Width::Q, 0x80, op as u8, Rm::R(register));
         self.counts.push((self.asm.bytes.len(), less));
         self.asm.put(&[0; 4]);
     }
