@@ -270,7 +270,13 @@ impl Writer<'_> {
     }
 
     fn idle(&mut self) {
-        match self.rng.below(5) {
+        let n = self.rng.below(256) as u8;
+        match self.rng.below(9) {
+            // PUSHF, POP; RDTSC; MOV from a segment register; STI before one of them.
+            5 => self.put(&[0x9C, 0x58 | n & 3]),
+            6 => self.put(&[0x0F, 0x31]),
+            7 => self.put(&[0x8C, 0xC0 | n & 0x2B]),
+            8 => self.put(&[0xFB, 0x9C, 0x0F, 0x31, 0xFA, 0x58]),
             0 => self.put(&[0xFB, 0xF4]),
             1 => self.put(&[0xF3, 0x90]),
             2 => self.put(&[0xFA]),
