@@ -144,7 +144,7 @@ fn two_replays_at_once_do_not_disturb_each_other() {
     let path = scratch.file("a.djc");
     let sample = Sample::new(&path, 10);
     let mut first = replay(&sample.journal);
-    first.set_spacing(Some(Spacing { least_icount: 1 << 10, ..DENSE }));
+    first.set_spacing(Some(Spacing { least_icount: 1 << 10, most_icount: 1 << 11, ..DENSE }));
     first.use_side_file(&path, BUDGET).expect("it is used");
     first.run_until(END / 2, &mut ()).expect("a replay");
     sample.check(&path, &mut Rng::new(6));

@@ -26,10 +26,16 @@ impl Spacing {
     /// For a translator, which runs some five times as many instructions in the same time.
     pub const FAST: Self = Self { least_icount: 1 << 25, most_icount: 1 << 27, icount_per_page: 1 << 15 };
 
+    /// No more are taken between two that are no farther apart than this. Who measures another speed
+    /// than those before would else take some in every stretch, and wait for them.
+    pub fn close_icount(&self) -> Icount {
+        self.most_icount.saturating_mul(2)
+    }
+
     /// Whether one is due at `icount` between those that there are, with so many pages to be saved.
     pub fn is_due_at(&self, icount: Icount, unsaved_pages: usize, store: &Store) -> bool {
         let (before, after) = store.around(icount);
-        let crowded = after.is_some_and(|after| after - icount < self.least_icount / 2);
+        let crowded = after.is_some_and(|after| after - before <= self.close_icount());
         !crowded && self.is_due(icount - before, unsaved_pages)
     }
 

@@ -120,7 +120,7 @@ impl<M: RunMachine + Send + 'static, F: Read + Seek> ReplaySession<M, F> {
         let (store, last) = (self.checkpoints().clone(), self.last().icount);
         // Where they are few for want of space, more would only drive each other out.
         let usual = store.median_gap().map_or(0, |gap| gap.saturating_mul(4));
-        let width = (pace.spacing().most_icount.saturating_mul(3) / 2).max(usual);
+        let width = pace.spacing().close_icount().max(usual);
         let at_work = self.travel.filler.as_ref().is_some_and(|filler| filler.at().is_some());
         if at_work || store.gap_after(0, last, width).is_none() {
             return Ok(false);
