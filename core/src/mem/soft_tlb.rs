@@ -70,6 +70,7 @@ pub struct TlbEntry {
 pub const ENTRIES: usize = 4096;
 /// The entries of a page of 8-byte page-table entries.
 const PAGE_ENTRIES: usize = 512;
+const _: () = assert!(ENTRIES == 8 * PAGE_ENTRIES);
 /// The MMU indices whose translations are kept: all but the last.
 const TABLES: usize = MmuIndex::UserAligned as usize;
 /// The address spaces whose translations are kept.
@@ -100,8 +101,9 @@ struct Table {
     entries: Box<[TlbEntry; ENTRIES]>,
     /// The RAM page of each entry that may be written at full speed.
     write_pages: Box<[u32; ENTRIES]>,
-    /// The slots that may be in use: bit n % 64 of word n / 64 for slot n.
-    used: [u64; ENTRIES / 64],
+    /// The slots that may be in use, by the page-table entry that they come of: bit n / 512 of byte
+    /// n % 512 for slot n.
+    used: [u8; PAGE_ENTRIES],
     /// Bit n % [`SUMMARY`] is set if RAM page n was ever among the `write_pages` since they were
     /// all cleared.
     summary: [u64; SUMMARY / 64],
@@ -120,7 +122,7 @@ impl Table {
         Self {
             entries: boxed(TlbEntry::empty),
             write_pages: boxed(|_| NO_PAGE),
-            used: [0; ENTRIES / 64],
+            used: [0; PAGE_ENTRIES],
             summary: [0; SUMMARY / 64],
         }
     }
@@ -130,21 +132,25 @@ impl Table {
         self.write_pages[slot] = NO_PAGE;
     }
 
+    /// Notes that a slot is in use.
+    fn use_slot(&mut self, slot: usize) {
+        self.used[slot % PAGE_ENTRIES] |= 1 << (slot / PAGE_ENTRIES);
+    }
+
     /// Forgets whatever may come of entry `n` of a page of page-table entries.
+    #[inline]
     fn clear_entry(&mut self, n: usize) {
-        for slot in (n..ENTRIES).step_by(PAGE_ENTRIES) {
-            if self.used[slot / 64] >> (slot % 64) & 1 != 0 {
-                self.clear_slot(slot);
-            }
+        let mut bits = std::mem::take(&mut self.used[n]);
+        while bits != 0 {
+            self.clear_slot(n + PAGE_ENTRIES * bits.trailing_zeros() as usize);
+            bits &= bits - 1;
         }
     }
 
     fn clear(&mut self) {
-        for word in 0..self.used.len() {
-            let mut bits = std::mem::take(&mut self.used[word]);
-            while bits != 0 {
-                self.clear_slot(word * 64 + bits.trailing_zeros() as usize);
-                bits &= bits - 1;
+        for n in 0..PAGE_ENTRIES {
+            if self.used[n] != 0 {
+                self.clear_entry(n);
             }
         }
         self.summary = [0; SUMMARY / 64];
@@ -310,7 +316,7 @@ impl SoftTlb {
         if t.writable && fast_write {
             table.allow_writes(slot, (ram_offset >> PAGE_SHIFT) as u32);
         }
-        table.used[slot / 64] |= 1 << (slot % 64);
+        table.use_slot(slot);
     }
 
     /// Nobody wants to see stores to the page of `va` any more, if its translation is known.
