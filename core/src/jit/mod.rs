@@ -35,6 +35,10 @@ use x87_image::X87Image;
 
 /// How much code is kept at most, in bytes; beyond that, everything is forgotten.
 const REGION_BYTES: usize = 64 << 20;
+/// How much code and tables about it are kept at most together, in bytes; likewise.
+const KEPT_BYTES: usize = 96 << 20;
+/// About what a block costs in the tables of blocks and pages.
+const BLOCK_ENTRY_BYTES: usize = 160;
 /// How often a block is interpreted before it is translated, unless somebody says otherwise.
 const HOT: u16 = 16;
 /// A block never needs more.

@@ -6,7 +6,7 @@
 
 use super::emit::Emitter;
 use super::hooks::Step;
-use super::{BLOCK_ROOM, Entry, ExitPoint, Jit, Key, Link, Site, windows};
+use super::{BLOCK_ENTRY_BYTES, BLOCK_ROOM, Entry, ExitPoint, Jit, KEPT_BYTES, Key, Link, Site, windows};
 use crate::cpu::Insn;
 use crate::cpu::decode_cache::{BLOCK_LIMIT, DecodeCache, Found, decode_one, decoder, ends_block};
 use crate::cpu::state::CodeSize;
@@ -85,7 +85,17 @@ impl Jit {
     /// Whether no other block may be kept.
     fn is_full(&self) -> bool {
         let used = self.region.used() - self.thunk_bytes;
-        (used > 0 && used + BLOCK_ROOM > self.limit) || self.region.room() < BLOCK_ROOM
+        (used > 0 && used + BLOCK_ROOM > self.limit)
+            || self.region.room() < BLOCK_ROOM
+            || used + self.table_bytes() > KEPT_BYTES
+    }
+
+    /// What the tables about the code take, in bytes.
+    fn table_bytes(&self) -> usize {
+        self.tables.sites.len() * size_of::<Site>()
+            + self.exits.len() * size_of::<ExitPoint>()
+            + self.tables.notes.steps.len() * size_of::<Step>()
+            + self.blocks.len() * BLOCK_ENTRY_BYTES
     }
 
     fn publish(&mut self, e: &Emitter<'_>, key: Key, second: Option<u64>, guest_bytes: u64) -> Entry {
