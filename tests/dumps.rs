@@ -198,7 +198,7 @@ const FILES: [(&str, &str); 7] = [
     ("detached", "-d "),
 ];
 
-/// Records Linux up to its shell, where the driver of the vmcoreinfo device is loaded; dumps it there.
+/// Records Linux up to its shell, where the driver of the vmcoreinfo device is loaded; dumps it there, before and after.
 fn dumps_of_a_shell() -> Dumps {
     let scratch = Scratch::new("dump-readers");
     let (journal, initrd) = (scratch.file("run.dj"), scratch.file("initrd"));
@@ -207,8 +207,15 @@ fn dumps_of_a_shell() -> Dumps {
     archives.resize(archives.len().next_multiple_of(4), 0);
     archives.extend_from_slice(&cpio("bin/qemu_fw_cfg.ko", &read("qemu_fw_cfg-cloud.ko")));
     std::fs::write(&initrd, archives).expect("an initrd");
+    let undriven = scratch.file("undriven");
     let mut script = vec![
-        ("/root # ".to_owned(), "insmod /bin/qemu_fw_cfg.ko; echo vmcoreinfo=$(cat /sys/firmware/qemu_fw_cfg/by_name/etc/vmcoreinfo/size)\n".to_owned()),
+        // First without the driver: VMCOREINFO is found in memory.
+        ("/root # ".to_owned(), "\x01c".to_owned()),
+        ("(dejavm) ".to_owned(), "stop\n".to_owned()),
+        ("(dejavm) ".to_owned(), format!("dump-guest-memory {}\n", undriven.display())),
+        ("(dejavm) ".to_owned(), "cont\n".to_owned()),
+        ("(dejavm) ".to_owned(), "\x01c".to_owned()),
+        ("\r\n".to_owned(), "insmod /bin/qemu_fw_cfg.ko; echo vmcoreinfo=$(cat /sys/firmware/qemu_fw_cfg/by_name/etc/vmcoreinfo/size)\n".to_owned()),
         ("vmcoreinfo=16".to_owned(), "\x01c".to_owned()),
         ("(dejavm) ".to_owned(), "stop\n".to_owned()),
     ];
@@ -308,7 +315,7 @@ fn a_session_about_the_crash(dumps: &Dumps) {
 
 /// It finds what it needs by VMCOREINFO, and the log of the kernel by that.
 fn makedumpfile(dumps: &Dumps) {
-    for name in ["elf", "elf-paging", "zlib", "lzo"] {
+    for name in ["undriven", "elf", "elf-paging", "zlib", "lzo"] {
         let log = dumps.path("log");
         let said = text("makedumpfile", &["--dump-dmesg", &dumps.path(name), &log]);
         let log = std::fs::read_to_string(&log).unwrap_or_else(|e| panic!("{name}: {e}: {said}"));

@@ -101,6 +101,32 @@ fn a_run_waits_for_no_client() {
     assert!(!socket.exists(), "the socket is left behind");
 }
 
+/// As scripts do: all requests at once through a pipe that ends; or at a socket of which one half is closed.
+#[test]
+fn who_has_said_all_hears_the_answers() {
+    let scratch = Scratch::new("half-closed");
+    let (journal, last) = recording(&scratch);
+    let words = b"{\"execute\":\"qmp_capabilities\"}{\"execute\":\"query-name\",\"id\":1}{\"execute\":\"quit\",\"id\":2}";
+    let mut command = on("replay", &journal);
+    command.args(["-S", "-serial", "null", "-qmp", "stdio"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("dejavm");
+    child.stdin.take().expect("a pipe").write_all(words).expect("room");
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("\"QMP\"") && said.contains("\"id\": 1") && said.contains("\"id\": 2"), "{said}");
+
+    let socket = scratch.file("h.sock");
+    let mut command = on("replay", &journal);
+    let child = start(command.args(["-S", "-serial", "null", "-monitor", &place(&socket)]), &socket);
+    let mut client = connect(&socket);
+    client.write_all(format!("replay_seek {last}\rwhen\rquit\r").as_bytes()).expect("room");
+    client.shutdown(std::net::Shutdown::Write).expect("a half");
+    let mut said = String::new();
+    client.read_to_string(&mut said).expect("all answers");
+    assert!(said.contains(&format!("instruction count {last}")), "{said}");
+    ended_well(child);
+}
+
 /// The Python that has the package `qemu.qmp`: that of tests/run.sh, or the host's.
 fn python() -> Option<PathBuf> {
     let of_suite = std::env::var_os("DEJAVM_PYTHON").map(PathBuf::from);

@@ -58,7 +58,11 @@ impl Link {
                     notice.give();
                     return sent;
                 }
-                Incoming::Closed { .. } => lock(&here).outbox = None,
+                Incoming::Closed { .. } => {
+                    if let Some(outbox) = lock(&here).outbox.take() {
+                        outbox.close();
+                    }
+                }
                 // Serial lines carry no descriptors, and what does not fit is lost.
                 Incoming::Passed { .. } | Incoming::Drained { .. } => {}
             }

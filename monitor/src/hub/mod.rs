@@ -22,6 +22,8 @@ struct Client {
     talk: Conversation,
     /// He has sent something that is not dealt with yet.
     heard: bool,
+    /// He has said all, and goes once he has his answers.
+    leaves: bool,
 }
 
 /// All monitors at sockets.
@@ -43,7 +45,7 @@ impl Hub {
                 let talk = Conversation::new(protocol, &self.services);
                 outbox.answer(talk.greeting().into_bytes());
                 outbox.allow_sending();
-                self.clients.insert(id, Client { outbox, talk, heard: false });
+                self.clients.insert(id, Client { outbox, talk, heard: false, leaves: false });
             }
             Incoming::Bytes { id, bytes } => {
                 let Some(client) = self.clients.get_mut(&id) else { return };
@@ -60,8 +62,10 @@ impl Hub {
             }
             Incoming::Drained { id: _ } => {}
             Incoming::Closed { id } => {
-                self.clients.remove(&id);
-                self.services.descriptors.borrow_mut().forget(id);
+                if let Some(client) = self.clients.get_mut(&id) {
+                    client.leaves = true;
+                }
+                self.let_go(id);
             }
         }
     }
@@ -81,6 +85,7 @@ impl Hub {
             self.tell_others(id, &self.services.take_events(control));
             self.answer(id, out);
             self.listen_again(id);
+            self.let_go(id);
         }
         self.clients.values().any(|client| client.talk.waiting() > 0 && !client.outbox.is_full())
     }
@@ -125,6 +130,14 @@ impl Hub {
     fn answer(&mut self, id: ConnectionId, text: String) {
         if let Some(client) = self.clients.get(&id) {
             client.outbox.answer(text.into_bytes());
+        }
+    }
+
+    /// Takes leave of a client who has said all, and has all his answers.
+    fn let_go(&mut self, id: ConnectionId) {
+        if self.clients.get(&id).is_some_and(|client| client.leaves && client.talk.waiting() == 0) {
+            self.clients.remove(&id).iter().for_each(|client| client.outbox.close());
+            self.services.descriptors.borrow_mut().forget(id);
         }
     }
 

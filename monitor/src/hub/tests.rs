@@ -97,6 +97,19 @@ fn who_leaves_is_forgotten() {
 }
 
 #[test]
+fn who_has_said_all_still_gets_his_answers() {
+    let mut room = Room::with(&[Protocol::Qmp]);
+    let bytes = b"{\"execute\":\"query-name\",\"id\":1}{\"execute\":\"query-uuid\",\"id\":2}".to_vec();
+    room.hub.receive(Protocol::Qmp, Incoming::Bytes { id: 0, bytes }, &mut room.control);
+    room.hub.receive(Protocol::Qmp, Incoming::Closed { id: 0 }, &mut room.control);
+    assert!(!room.hub.is_empty() && !room.outboxes[0].is_closed());
+    while room.hub.serve(&mut room.control) {}
+    assert!(room.hub.is_empty() && room.outboxes[0].is_closed());
+    let heard = room.heard(0);
+    assert!(heard.contains("\"id\": 1") && heard.contains("\"id\": 2"), "{heard}");
+}
+
+#[test]
 fn a_live_run_has_several_monitors_too() {
     let mut room = Room::with(&[Protocol::Qmp, Protocol::Hmp]);
     room.control.mode = Mode::Live;

@@ -114,6 +114,7 @@ fn read<S: Socket>(mut socket: S, id: ConnectionId, outbox: &Outbox, report: &Re
     while outbox.wait_to_read() {
         let mut descriptors = Vec::new();
         match socket.receive(&mut buffer, &mut descriptors) {
+            // He has said all, and may still wait for answers: whoever gives them closes the outbox.
             Ok(0) => break,
             Ok(n) => {
                 if !descriptors.is_empty() && !report(Incoming::Passed { id, descriptors }) {
@@ -125,15 +126,20 @@ fn read<S: Socket>(mut socket: S, id: ConnectionId, outbox: &Outbox, report: &Re
                 pace.keep();
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => outbox.allow_sending(),
-            Err(_) => break,
+            Err(_) => {
+                outbox.abandon();
+                socket.end();
+                break;
+            }
         }
     }
-    let missed = outbox.abandon();
+    let missed = outbox.missed_events();
     if missed > 0 {
         tracing::warn!(id, missed, "a monitor's client did not read, and missed events");
     }
-    socket.end();
-    report(Incoming::Closed { id });
+    if !report(Incoming::Closed { id }) {
+        outbox.abandon();
+    }
 }
 
 fn write<S: Socket>(mut socket: S, id: ConnectionId, outbox: &Outbox, report: &Report) {

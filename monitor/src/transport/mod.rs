@@ -58,7 +58,7 @@ pub enum Incoming {
         /// The connection.
         id: ConnectionId,
     },
-    /// The client is gone.
+    /// The client has said all. Once he has his answers, the outbox is to be closed.
     Closed {
         /// The connection.
         id: ConnectionId,

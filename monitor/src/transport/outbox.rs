@@ -157,14 +157,18 @@ impl Outbox {
         })
     }
 
-    /// The client is gone; nothing is sent any more. Returns how many events he missed.
-    pub(super) fn abandon(&self) -> u64 {
+    /// How many events the client missed.
+    pub(super) fn missed_events(&self) -> u64 {
+        self.state().missed_events
+    }
+
+    /// The client is gone; nothing is sent any more.
+    pub(super) fn abandon(&self) {
         self.change(|state| {
             state.closed = true;
             state.queue.clear();
             state.bytes = 0;
-            state.missed_events
-        })
+        });
     }
 }
 
@@ -187,7 +191,8 @@ mod tests {
         assert!(!outbox.written(first), "still full");
         let second = outbox.next().unwrap().len();
         assert!(outbox.written(second));
-        assert_eq!(outbox.abandon(), 3);
+        assert_eq!(outbox.missed_events(), 3);
+        outbox.abandon();
         assert_eq!(outbox.next(), None);
     }
 
