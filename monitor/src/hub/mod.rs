@@ -30,12 +30,14 @@ struct Client {
 pub struct Hub {
     services: Rc<Services>,
     clients: BTreeMap<ConnectionId, Client>,
+    /// Of those who have said all, and may not have taken all their answers yet.
+    parting: Vec<Arc<Outbox>>,
 }
 
 impl Hub {
     /// Without clients yet.
     pub fn new(services: Rc<Services>) -> Self {
-        Self { services, clients: BTreeMap::new() }
+        Self { services, clients: BTreeMap::new(), parting: Vec::new() }
     }
 
     /// Takes in what happened at a connection, on which `protocol` is spoken.
@@ -103,6 +105,7 @@ impl Hub {
     /// Says good-bye: waits a moment until the clients have what they were sent.
     pub fn close(&mut self) {
         let until = Instant::now() + LAST_WORDS;
+        self.parting.drain(..).for_each(|outbox| outbox.flush(until));
         for client in self.clients.values() {
             client.outbox.flush(until);
             client.outbox.close();
@@ -136,7 +139,11 @@ impl Hub {
     /// Takes leave of a client who has said all, and has all his answers.
     fn let_go(&mut self, id: ConnectionId) {
         if self.clients.get(&id).is_some_and(|client| client.leaves && client.talk.waiting() == 0) {
-            self.clients.remove(&id).iter().for_each(|client| client.outbox.close());
+            if let Some(client) = self.clients.remove(&id) {
+                client.outbox.close();
+                self.parting.retain(|outbox| Arc::strong_count(outbox) > 1);
+                self.parting.push(client.outbox);
+            }
             self.services.descriptors.borrow_mut().forget(id);
         }
     }

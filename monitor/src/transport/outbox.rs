@@ -105,7 +105,7 @@ impl Outbox {
     /// Waits until all is sent, or time is up.
     pub fn flush(&self, until: Instant) {
         let mut state = self.state();
-        while state.bytes > 0 && !state.closed {
+        while state.bytes > 0 {
             let left = until.saturating_duration_since(Instant::now());
             if left == Duration::ZERO {
                 return;
