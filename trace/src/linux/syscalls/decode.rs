@@ -132,7 +132,8 @@ fn flag(kind: Kind, value: u64) -> Option<String> {
     })
 }
 
-fn pointer(value: u64) -> String {
+/// An address.
+pub(super) fn pointer(value: u64) -> String {
     if value == 0 { "NULL".to_owned() } else { format!("{value:#x}") }
 }
 

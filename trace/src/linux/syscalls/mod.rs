@@ -230,7 +230,9 @@ impl<'k> Tracer<'k> {
         // Only of those that are shown: none that the kernel writes is left out.
         let shown = (0..kinds.len()).filter(|n| !decode.leaves_out(*n, kinds));
         for (text, n) in call.decoded.iter_mut().zip(shown) {
-            if kinds[n].is_out() {
+            // What was not in memory when the call was made, the kernel has brought in since.
+            let absent = *text == decode::pointer(registers[n]);
+            if kinds[n].is_out() || absent {
                 *text = decode.argument(n, kinds[n]);
             }
         }
