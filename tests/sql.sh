@@ -4,4 +4,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test --profile sql --features sql -p dejavm-tools --locked --lib sql
-cargo test --profile sql --features sql -p dejavm-tools --locked --test sql "$@"
+cargo test --profile sql --features sql -p dejavm-tools --locked --test sql --test tables "$@"

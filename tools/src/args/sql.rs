@@ -32,6 +32,9 @@ pub struct SqlArgs {
     /// Only make the Parquet files of these tables, for other engines, and say where they are.
     #[arg(long, value_name = "TABLE", value_delimiter = ',', value_parser = table, conflicts_with = "query")]
     pub build: Vec<Table>,
+    /// With --build: only the Kth of N shares, which workers can make at once and on several machines.
+    #[arg(long, value_name = "K/N", requires = "build", value_parser = share)]
+    pub segment: Option<(u64, u64)>,
     /// Where tables are kept (default: FILE.djq beside FILE.dj).
     #[arg(long, value_name = "FOLDER", conflicts_with = "no_cache")]
     pub cache: Option<PathBuf>,
@@ -72,6 +75,14 @@ fn table(text: &str) -> Result<Table, String> {
     })
 }
 
+/// `K/N`, counted from 1.
+fn share(text: &str) -> Result<(u64, u64), String> {
+    let parsed = text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+    parsed
+        .filter(|&(k, n)| (1..=n).contains(&k) && n <= 1 << 20)
+        .ok_or_else(|| "a share is K/N with K from 1 to N, as in 1/4".to_owned())
+}
+
 /// The tables and their columns, as text.
 pub fn schema() -> String {
     let mut text = String::new();
@@ -110,6 +121,7 @@ Examples:
       --from 900000000 --to 910000000
   dejavm sql boot.dj 'select * from console where line like '\\''%panic%'\\'
   dejavm sql boot.dj --build memory,calls      only make Parquet files, for DuckDB, Spark, pandas
+  dejavm sql boot.dj --build memory --segment 1/2    half of them; 2/2 elsewhere gives the others
   dejavm sql --schema
 
 Tables:

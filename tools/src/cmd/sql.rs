@@ -40,7 +40,11 @@ fn build(args: &SqlArgs, journal: &Path) -> Result<Exit, Failure> {
     let whole = tables.whole();
     let stretch = args.from.unwrap_or(whole.start)..args.to.unwrap_or(whole.end);
     for table in &args.build {
-        let places = match tables.make(*table, &stretch, None) {
+        let made = match args.segment {
+            Some((k, n)) => tables.make_share(*table, &stretch, k, n),
+            None => tables.make(*table, &stretch, None),
+        };
+        let places = match made {
             Ok(places) => places,
             Err(error) => return ended(journal, error),
         };

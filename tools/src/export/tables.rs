@@ -119,6 +119,29 @@ impl Tables {
         Ok(made)
     }
 
+    /// The `k`th of `n` shares of what [`Self::make`] makes: workers that share a run make the same files
+    /// together as one alone. What is made of the whole run is of the first.
+    ///
+    /// # Errors
+    /// If a file cannot be made.
+    pub fn make_share(
+        &mut self,
+        table: Table,
+        stretch: &Range<Icount>,
+        k: u64,
+        n: u64,
+    ) -> Result<BTreeSet<Place>, TablesError> {
+        if table.is_whole() {
+            return if k == 1 { self.make(table, stretch, None) } else { Ok(BTreeSet::new()) };
+        }
+        let whole = self.whole();
+        let share = Segments::of(stretch.start.max(whole.start)..stretch.end.min(whole.end)).share(k, n);
+        for run in self.missing(table, share.clone()) {
+            self.make_segments(table, run)?;
+        }
+        Ok(share.map(Place::Segment).collect())
+    }
+
     fn rows(&self, table: Table, place: Place) -> Result<u64, Failure> {
         let path = self.path(table, place);
         let file = File::open(&path).map_err(|e| Failure::file("read", &path, &e))?;
