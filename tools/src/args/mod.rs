@@ -35,7 +35,7 @@ pub use serial::SerialSpec;
 pub use size::MemorySize;
 pub use sql::{AnswerFormat, SqlArgs, schema, type_name};
 
-pub use trace::{Segment, TraceArgs};
+pub use trace::{Segment, TraceArgs, TraceFormat};
 pub use window::{StretchArgs, WindowArgs};
 
 use crate::console::crash;

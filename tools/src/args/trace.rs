@@ -22,7 +22,7 @@ pub struct TraceArgs {
     pub output: Option<PathBuf>,
     /// Its format, see below (default: text, or what the name of the output ends with).
     #[arg(long, value_name = "FORMAT", value_parser = format)]
-    pub format: Option<Format>,
+    pub format: Option<TraceFormat>,
     /// Write over an existing output.
     #[arg(long)]
     pub force: bool,
@@ -37,18 +37,28 @@ pub struct TraceArgs {
     pub window: WindowArgs,
 }
 
+/// What a trace is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceFormat {
+    /// One stream of records.
+    Stream(Format),
+    /// A folder of tables, a file per segment of the run.
+    Parquet,
+}
+
 impl TraceArgs {
     /// The format, by its name or by that of the output.
-    pub fn format(&self) -> Format {
+    pub fn format(&self) -> TraceFormat {
         let extension = self.output.as_deref().and_then(Path::extension).and_then(|e| e.to_str());
         let by_name = || match extension? {
-            "djt" => Some(Format::Binary),
-            "json" | "jsonl" => Some(Format::Json),
-            "pftrace" | "perfetto-trace" => Some(Format::Perfetto),
-            "ctf" => Some(Format::Ctf),
+            "djt" => Some(TraceFormat::Stream(Format::Binary)),
+            "json" | "jsonl" => Some(TraceFormat::Stream(Format::Json)),
+            "pftrace" | "perfetto-trace" => Some(TraceFormat::Stream(Format::Perfetto)),
+            "ctf" => Some(TraceFormat::Stream(Format::Ctf)),
+            "parquet" => Some(TraceFormat::Parquet),
             _ => None,
         };
-        self.format.or_else(by_name).unwrap_or(Format::Text)
+        self.format.or_else(by_name).unwrap_or(TraceFormat::Stream(Format::Text))
     }
 }
 
@@ -73,18 +83,24 @@ impl FromStr for Segment {
     }
 }
 
-fn format(text: &str) -> Result<Format, String> {
+/// The format that is no stream.
+const PARQUET: (&str, &str) = ("parquet", "tables for SQL engines: a folder, with a file per segment");
+
+fn format(text: &str) -> Result<TraceFormat, String> {
+    if text == PARQUET.0 {
+        return Ok(TraceFormat::Parquet);
+    }
     let found = Format::ALL.iter().find(|(_, name, _)| *name == text);
-    found.map(|(format, ..)| *format).ok_or_else(|| {
+    found.map(|(format, ..)| TraceFormat::Stream(*format)).ok_or_else(|| {
         let names: Vec<&str> = Format::ALL.iter().map(|(_, name, _)| *name).collect();
-        format!("there are {}", names.join(", "))
+        format!("there are {}, {}", names.join(", "), PARQUET.0)
     })
 }
 
 /// What stands below the options.
 pub(super) fn help() -> String {
-    let formats: String =
-        Format::ALL.iter().map(|(_, name, about)| format!("  {name:<12} {about}\n")).collect();
+    let formats = Format::ALL.iter().map(|(_, name, about)| (*name, *about)).chain([PARQUET]);
+    let formats: String = formats.map(|(name, about)| format!("  {name:<12} {about}\n")).collect();
     format!(
         "\
 Examples:

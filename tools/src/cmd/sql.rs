@@ -1,12 +1,16 @@
 //! `dejavm sql`: the tables of a recording, and questions to them.
 
+use super::linux;
+use super::linux::follow::{Followed, follow};
 use super::verify::{open_here, session_failure, use_checkpoints};
-use crate::args::{CheckpointArgs, SqlArgs, schema};
+use crate::args::{CheckpointArgs, ImageArgs, SqlArgs, schema};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::export::{Cache, Tables, TablesError};
 use crate::say;
 use dejavm_core::machine::Accel;
+use dejavm_core::types::Icount;
+use dejavm_trace::export::LinuxRows;
 use std::path::Path;
 #[cfg(feature = "sql")]
 use {
@@ -64,7 +68,24 @@ fn tables(args: &SqlArgs, journal: &Path) -> Result<Tables, Failure> {
         let folder = args.cache.clone().unwrap_or_else(|| Cache::path_of(journal));
         Cache::open(&folder, session.fingerprint())?
     };
-    Ok(Tables::new(session, cache, jobs(args)))
+    let (journal, images) = (journal.to_owned(), args.images.clone());
+    let linux = Box::new(move || follow_linux(&journal, &images));
+    Ok(Tables::new(session, cache, jobs(args), linux))
+}
+
+/// All system calls of a recorded Linux guest.
+fn follow_linux(journal: &Path, images: &ImageArgs) -> Result<LinuxRows, TablesError> {
+    let mut session = linux::session(journal, images, Accel::Interp)?;
+    let (first, mut rows) = (session.first().icount, LinuxRows::default());
+    let followed = follow(&mut session, first, Icount::MAX, &mut |call, machine, vcpu| {
+        let cpu = vcpu.and_then(|vcpu| machine.vcpus().get(vcpu));
+        rows.add(&call, cpu.map(|cpu| cpu.state.cr3));
+        true
+    })?;
+    match followed {
+        Followed::NoKernel(error) => Err(linux::failure(&error).into()),
+        Followed::Done | Followed::Stopped => Ok(rows),
+    }
 }
 
 fn jobs(args: &SqlArgs) -> usize {

@@ -23,7 +23,8 @@ pub struct Stretch {
     pub from: Icount,
     /// The first that is not wanted any more.
     pub to: Icount,
-    machines: usize,
+    /// How many machines at most replay parts of it at once.
+    pub machines: usize,
 }
 
 /// How a look ended.
@@ -85,23 +86,40 @@ impl Stretch {
         take: &mut dyn FnMut(T) -> bool,
     ) -> Result<Looked, Failure> {
         let (from, to, machines) = (self.from, self.to, self.machines);
-        let mut progress = Shown(Progress::icount(doing, from, to), from);
+        let mut progress = Shown::new(doing, from, to);
         let mut take_piece = |piece: Piece<T>| take(piece.encoded);
         let extraction = Extraction { probes, from, to, machines };
         match self.session.extract_with(&extraction, encode, &mut take_piece, &mut progress) {
             Ok(true) => Ok(Looked::Whole),
             Ok(false) => Ok(Looked::Stopped),
-            Err(SessionError::Divergence(divergence)) => {
+            Err(error) => self.ended(error),
+        }
+    }
+
+    /// What an error of the replay ends with: a divergence is told here.
+    ///
+    /// # Errors
+    /// For any other.
+    pub fn ended(&self, error: SessionError) -> Result<Looked, Failure> {
+        match error {
+            SessionError::Divergence(divergence) => {
                 eprintln!("dejavm: {}: {divergence}", self.journal.display());
                 Ok(Looked::Diverged)
             }
-            Err(error) => Err(session_failure(&self.journal, &error)),
+            error => Err(session_failure(&self.journal, &error)),
         }
     }
 }
 
 /// Shows how far it is.
-struct Shown(Progress, Icount);
+pub struct Shown(Progress, Icount);
+
+impl Shown {
+    /// For a stretch in which something is done.
+    pub fn new(doing: &'static str, from: Icount, to: Icount) -> Self {
+        Self(Progress::icount(doing, from, to), from)
+    }
+}
 
 impl Observer for Shown {
     fn progress(&mut self, icount: Icount, _total: Icount) -> bool {

@@ -123,13 +123,23 @@ impl Extractor<'_> {
             return Ok(Ended::Interrupted);
         }
         lines.finish(&mut batch);
-        let put = || -> Result<(), Failure> {
-            let mut open = Open::begin(&rows, &self.about, destination, Place::Whole)?;
-            open.add(Encoded::of(batch))?;
-            open.finish(destination)
-        };
-        Ok(put().map_or_else(Ended::Failed, |()| Ended::Complete))
+        Ok(put_whole(Table::Console, batch, destination).map_or_else(Ended::Failed, |()| Ended::Complete))
     }
+}
+
+/// Writes the file of a table that is made of the whole run.
+///
+/// # Errors
+/// If the host refuses.
+pub fn put_whole(table: Table, batch: Batch, destination: &dyn Destination) -> Result<(), Failure> {
+    let mut open = Open::begin(&TableRows::of(table), &about(table), destination, Place::Whole)?;
+    open.add(Encoded::of(batch))?;
+    open.finish(destination)
+}
+
+/// What the metadata of a table's files say.
+pub fn about(table: Table) -> Vec<(&'static str, String)> {
+    vec![("dejavm.table", table.name().to_owned())]
 }
 
 /// The files of segments that follow each other.

@@ -1,15 +1,15 @@
 //! The tables of one recording: made when they are asked for, as far as they are asked for.
 
 use super::cache::{Cache, Checked};
-use super::extract::{Destination, Ended, Extractor};
+use super::extract::{Destination, Ended, Extractor, about, put_whole};
 use super::places::Place;
+use crate::cmd::stretch::Shown;
 use crate::error::Failure;
 use crate::output_file::OutputFile;
-use crate::progress::Progress;
 use dejavm_core::machine::Machine;
 use dejavm_core::types::Icount;
-use dejavm_replay::session::{Observer, ReplaySession, SessionError};
-use dejavm_trace::export::{Segments, Table, TableRows, rows_of};
+use dejavm_replay::session::{ReplaySession, SessionError};
+use dejavm_trace::export::{LinuxRows, Segments, Table, TableRows, rows_of};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::ops::Range;
@@ -36,11 +36,15 @@ impl From<Failure> for TablesError {
     }
 }
 
+/// Follows the system calls of a Linux guest through the whole run.
+pub type FollowLinux = Box<dyn FnMut() -> Result<LinuxRows, TablesError>>;
+
 /// The tables of a recording.
 pub struct Tables {
     session: ReplaySession<Machine, File>,
     cache: Cache,
     machines: usize,
+    linux: FollowLinux,
 }
 
 /// The files of one table in a cache.
@@ -61,9 +65,15 @@ impl Destination for InCache<'_> {
 }
 
 impl Tables {
-    /// Those of a session's run, kept in `cache`, made by at most so many machines at once.
-    pub fn new(session: ReplaySession<Machine, File>, cache: Cache, machines: usize) -> Self {
-        Self { session, cache, machines }
+    /// Those of a session's run, kept in `cache`, made by at most so many machines at once; `linux` makes
+    /// those that need a Linux guest.
+    pub fn new(
+        session: ReplaySession<Machine, File>,
+        cache: Cache,
+        machines: usize,
+        linux: FollowLinux,
+    ) -> Self {
+        Self { session, cache, machines, linux }
     }
 
     /// The run's first icount, and the one behind its last.
@@ -172,8 +182,8 @@ impl Tables {
     fn make_segments(&mut self, table: Table, numbers: Range<u64>) -> Result<(), TablesError> {
         let segments = Segments::of(self.whole());
         let window = segments.window_of(numbers.clone());
-        let mut shown = Shown::new(table, &window);
-        let Self { session, cache, machines } = self;
+        let mut shown = Shown::new(doing(table), window.start, window.end);
+        let Self { session, cache, machines, .. } = self;
         let mut extractor = Extractor { session, machines: *machines, about: about(table) };
         let rows = TableRows::of(table);
         let destination = InCache(cache, table);
@@ -184,15 +194,19 @@ impl Tables {
         if !self.is_missing(table, Place::Whole) {
             return Ok(());
         }
-        let mut shown = Shown::new(table, &self.whole());
-        let Self { session, cache, machines } = self;
+        if table != Table::Console {
+            // Both are made of the same calls.
+            let mut rows = (self.linux)()?;
+            put_whole(Table::Syscalls, rows.syscalls(), &InCache(&self.cache, Table::Syscalls))?;
+            put_whole(Table::Processes, rows.processes(), &InCache(&self.cache, Table::Processes))?;
+            return Ok(());
+        }
+        let whole = self.whole();
+        let mut shown = Shown::new(doing(table), whole.start, whole.end);
+        let Self { session, cache, machines, .. } = self;
         let mut extractor = Extractor { session, machines: *machines, about: about(table) };
         ended(extractor.console(&InCache(cache, table), &mut shown)?)
     }
-}
-
-fn about(table: Table) -> Vec<(&'static str, String)> {
-    vec![("dejavm.table", table.name().to_owned())]
 }
 
 fn ended(ended: Ended) -> Result<(), TablesError> {
@@ -200,22 +214,6 @@ fn ended(ended: Ended) -> Result<(), TablesError> {
         Ended::Complete => Ok(()),
         Ended::Interrupted => Err(Failure::new("interrupted").into()),
         Ended::Failed(failure) => Err(failure.into()),
-    }
-}
-
-/// Shows how far it is.
-struct Shown(Progress, Icount);
-
-impl Shown {
-    fn new(table: Table, window: &Range<Icount>) -> Self {
-        Self(Progress::icount(doing(table), window.start, window.end), window.start)
-    }
-}
-
-impl Observer for Shown {
-    fn progress(&mut self, icount: Icount, _total: Icount) -> bool {
-        self.0.done(icount.saturating_sub(self.1));
-        true
     }
 }
 
@@ -227,5 +225,7 @@ fn doing(table: Table) -> &'static str {
         Table::Calls => "making calls",
         Table::Interrupts => "making interrupts",
         Table::Console => "making console",
+        Table::Syscalls => "making syscalls",
+        Table::Processes => "making processes",
     }
 }

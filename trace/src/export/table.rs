@@ -22,12 +22,24 @@ pub enum Table {
     Interrupts,
     /// Lines of the serial ports.
     Console,
+    /// System calls of a Linux guest.
+    Syscalls,
+    /// Who made them.
+    Processes,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Events, Self::Instructions, Self::Memory, Self::Calls, Self::Interrupts, Self::Console];
+    pub const ALL: [Self; 8] = [
+        Self::Events,
+        Self::Instructions,
+        Self::Memory,
+        Self::Calls,
+        Self::Interrupts,
+        Self::Console,
+        Self::Syscalls,
+        Self::Processes,
+    ];
 
     /// What it is called.
     pub fn name(self) -> &'static str {
@@ -38,6 +50,8 @@ impl Table {
             Self::Calls => "calls",
             Self::Interrupts => "interrupts",
             Self::Console => "console",
+            Self::Syscalls => "syscalls",
+            Self::Processes => "processes",
         }
     }
 
@@ -50,15 +64,17 @@ impl Table {
             Self::Calls => "each call and return",
             Self::Interrupts => "each interrupt and exception that is delivered",
             Self::Console => "each line that a serial port or the debug console wrote",
+            Self::Syscalls => "each system call of a Linux guest, with its result",
+            Self::Processes => "each process of a Linux guest that made a system call, by name",
         }
     }
 
     /// Whether rows depend on what was before them: then it is made of the whole run at once.
     pub fn is_whole(self) -> bool {
-        self == Self::Console
+        matches!(self, Self::Console | Self::Syscalls | Self::Processes)
     }
 
-    /// The probes that it is made of.
+    /// The probes that it is made of; none, if it is made of what a Linux kernel knows.
     pub fn probes(self) -> ProbeSettings {
         match self {
             Self::Events => ProbeSettings::of(ProbeKind::all().filter(|kind| !HAS_A_TABLE.contains(kind))),
@@ -70,6 +86,7 @@ impl Table {
                 ProbeSettings::of([ProbeKind::Exception, ProbeKind::Interrupt, ProbeKind::Nmi])
             }
             Self::Console => ProbeSettings::of([ProbeKind::SerialOut, ProbeKind::DebugConsole]),
+            Self::Syscalls | Self::Processes => ProbeSettings::default(),
         }
     }
 
@@ -100,6 +117,17 @@ impl Table {
                 Column::new("vcpu", ColumnType::U8).nullable(),
                 Column::new("port", ColumnType::U8).nullable(),
                 Column::new("line", ColumnType::Text),
+            ],
+            Self::Syscalls => syscall_columns(),
+            Self::Processes => vec![
+                Column::new("icount", ColumnType::U64),
+                Column::new("time_ns", ColumnType::U64),
+                Column::new("end_icount", ColumnType::U64),
+                Column::new("end_time_ns", ColumnType::U64),
+                Column::new("pid", ColumnType::U32),
+                Column::new("comm", ColumnType::Text),
+                Column::new("cr3", ColumnType::U64).nullable().hex(),
+                Column::new("calls", ColumnType::U64),
             ],
         };
         Arc::new(Schema::new(self.name(), columns))
@@ -138,6 +166,28 @@ fn memory_columns() -> Vec<Column> {
         Column::new("value", ColumnType::U64).hex(),
         Column::new("value_high", ColumnType::U64).nullable().hex(),
     ]
+}
+
+fn syscall_columns() -> Vec<Column> {
+    let mut columns = vec![
+        Column::new("icount", ColumnType::U64),
+        Column::new("time_ns", ColumnType::U64),
+        Column::new("end_icount", ColumnType::U64).nullable(),
+        Column::new("duration_ns", ColumnType::U64).nullable(),
+        Column::new("vcpu", ColumnType::U8),
+        Column::new("pid", ColumnType::U32),
+        Column::new("tid", ColumnType::U32),
+        Column::new("comm", ColumnType::Text),
+        Column::new("cr3", ColumnType::U64).nullable().hex(),
+        Column::new("abi", ColumnType::Text),
+        Column::new("number", ColumnType::U64).nullable(),
+        Column::new("name", ColumnType::Text),
+        Column::new("arguments", ColumnType::Text),
+    ];
+    columns.extend((0..6).map(|n| Column::new(&format!("arg{n}"), ColumnType::U64).nullable().hex()));
+    columns.push(Column::new("result", ColumnType::I64).nullable());
+    columns.push(Column::new("error", ColumnType::Text).nullable());
+    columns
 }
 
 /// A column per argument that one of the events has.
@@ -222,8 +272,8 @@ impl TableRows {
             Table::Memory => memory(records, &mut batch),
             Table::Calls => records.iter().for_each(|record| call(record, &mut batch)),
             Table::Interrupts => records.iter().for_each(|record| interrupt(record, &mut batch)),
-            // Its rows need all bytes: see `ConsoleLines`.
-            Table::Console => {}
+            // Their rows need the whole run: see `ConsoleLines`, `LinuxRows`.
+            Table::Console | Table::Syscalls | Table::Processes => {}
         }
         batch
     }

@@ -3,7 +3,8 @@
 use crate::console::replay::FileReplay;
 use crate::progress::Progress;
 use dejavm_core::boundary::{OnHit, Outbound, Position, StopCondition, StopPoint, StopPoints};
-use dejavm_core::types::Icount;
+use dejavm_core::machine::Machine;
+use dejavm_core::types::{Icount, VcpuId};
 use dejavm_replay::session::{Observer, ReplayStop, SessionError};
 use dejavm_trace::linux::syscalls::{Syscall, Tracer};
 use dejavm_trace::linux::{Kernel, LinuxError};
@@ -39,6 +40,9 @@ impl Observer for Watcher {
     }
 }
 
+/// Takes calls: each with the machine where it returns, and the vCPU; None: it has not returned.
+pub type Take<'a> = &'a mut dyn FnMut(Syscall, &Machine, Option<VcpuId>) -> bool;
+
 /// Hands the system calls from `from` to before `to` to `take`, in the order in which they return;
 /// then those that have not. `take` says whether to go on.
 ///
@@ -48,7 +52,7 @@ pub fn follow(
     session: &mut FileReplay,
     from: Icount,
     to: Icount,
-    take: &mut dyn FnMut(Syscall) -> bool,
+    take: Take<'_>,
 ) -> Result<Followed, SessionError> {
     let progress = Progress::icount("following system calls", from, to.min(session.last().icount));
     let mut watcher = Watcher { progress, from, reset: false };
@@ -72,7 +76,8 @@ pub fn follow(
             Some(true) => {}
             Some(false) => return Ok(Followed::Stopped),
             None => {
-                let more = tracer.unfinished().into_iter().all(take);
+                let machine = session.machine().machine();
+                let more = tracer.unfinished().into_iter().all(|call| take(call, machine, None));
                 return Ok(if more { Followed::Done } else { Followed::Stopped });
             }
         }
@@ -108,7 +113,7 @@ fn one_boot(
     session: &mut FileReplay,
     tracer: &mut Tracer<'_>,
     to: Icount,
-    take: &mut dyn FnMut(Syscall) -> bool,
+    take: Take<'_>,
     watcher: &mut Watcher,
 ) -> Result<Option<bool>, SessionError> {
     let points = tracer.stops().into_iter().enumerate().map(|(id, address)| StopPoint {
@@ -126,7 +131,7 @@ fn one_boot(
                 for hit in machine.take_stop_hits().last {
                     let here = Position { icount: hit.icount, now_ns };
                     let returned = tracer.at_stop(&*machine, hit.vcpu, here);
-                    if returned.is_some_and(|call| !take(call)) {
+                    if returned.is_some_and(|call| !take(call, machine, Some(hit.vcpu))) {
                         return Ok(Some(false));
                     }
                 }

@@ -41,7 +41,7 @@ fn ended(journal: &Path, error: SessionError) -> Result<Exit, Failure> {
 }
 
 /// What cannot be told of a guest, and what to do.
-fn failure(error: &LinuxError) -> Failure {
+pub fn failure(error: &LinuxError) -> Failure {
     let failure = Failure::new(error.to_string());
     match error {
         LinuxError::Symbols(SymbolError::NotLinux) | LinuxError::Unsound(_) => {
@@ -68,7 +68,7 @@ fn hex(value: u64) -> String {
 }
 
 /// The session of a command that goes through a stretch.
-fn session(journal: &Path, images: &crate::args::ImageArgs, accel: Accel) -> Result<FileReplay, Failure> {
+pub fn session(journal: &Path, images: &crate::args::ImageArgs, accel: Accel) -> Result<FileReplay, Failure> {
     let mut session = super::verify::open_with(journal, images, accel)?;
     use_checkpoints(&mut session, journal, CheckpointArgs::default(), accel);
     Ok(session)

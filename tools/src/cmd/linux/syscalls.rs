@@ -49,7 +49,7 @@ pub fn execute(args: &SyscallsArgs) -> Result<Exit, Failure> {
         return Err(Failure::new(format!("nothing lies between icount {from} and {to}")));
     }
     let mut failed = None;
-    let followed = follow(&mut session, from, to, &mut |call| {
+    let followed = follow(&mut session, from, to, &mut |call, _, _| {
         if wanted(args, &call) {
             failed = print(args, &call).err();
         }

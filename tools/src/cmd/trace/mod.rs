@@ -2,10 +2,11 @@
 
 mod convert;
 mod output;
+mod parquet;
 
 use super::setup::event_specs;
 use super::stretch::{Looked, Stretch};
-use crate::args::{Segment, TraceArgs};
+use crate::args::{Segment, TraceArgs, TraceFormat};
 use crate::error::Failure;
 use crate::exit::Exit;
 use dejavm_core::boundary::ProbeSettings;
@@ -34,6 +35,10 @@ pub fn execute(args: &TraceArgs) -> Result<Exit, Failure> {
         if args.segment.is_some() {
             return Err(Failure::new("--segment is for a recording, not for a trace"));
         }
+        let TraceFormat::Stream(format) = format else {
+            return Err(Failure::new("Parquet is made of a recording, not of a trace")
+                .advice("give the journal, or read JSON of the trace (--format json) with the engine"));
+        };
         return convert::execute(args, format, (!args.events.is_empty()).then_some(&probes));
     }
     if args.files.len() > 1 {
@@ -43,7 +48,10 @@ pub fn execute(args: &TraceArgs) -> Result<Exit, Failure> {
         return Err(Failure::new("no event is switched on: say which with --events")
             .advice("`dejavm trace --list` lists all events"));
     }
-    extract(args, first, format, probes)
+    match format {
+        TraceFormat::Stream(format) => extract(args, first, format, probes),
+        TraceFormat::Parquet => parquet::execute(args, first, &probes),
+    }
 }
 
 fn extract(args: &TraceArgs, journal: &Path, format: Format, probes: ProbeSettings) -> Result<Exit, Failure> {
@@ -82,8 +90,8 @@ fn begins_like_a_trace(path: &Path) -> Result<bool, Failure> {
     Ok(is_trace(&beginning))
 }
 
-fn list(format: Format) {
-    if format == Format::Simpletrace {
+fn list(format: TraceFormat) {
+    if format == TraceFormat::Stream(Format::Simpletrace) {
         crate::output::print(format_args!("{}", events_file()));
         return;
     }
