@@ -1,6 +1,8 @@
 //! How far long work is, with its speed and the time left; only where someone looks at it.
 
 use crate::hostio::terminal;
+use dejavm_core::types::Icount;
+use dejavm_replay::session::Observer;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::fmt::Write;
 
@@ -65,5 +67,22 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Progress of a replay over a stretch, as its observer.
+pub struct ReplayProgress(Progress, Icount);
+
+impl ReplayProgress {
+    /// From `from` to `to`.
+    pub fn new(doing: &'static str, from: Icount, to: Icount) -> Self {
+        Self(Progress::icount(doing, from, to), from)
+    }
+}
+
+impl Observer for ReplayProgress {
+    fn progress(&mut self, icount: Icount, _total: Icount) -> bool {
+        self.0.done(icount.saturating_sub(self.1));
+        true
     }
 }

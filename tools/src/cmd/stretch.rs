@@ -5,12 +5,12 @@ use super::verify::{given_images, reader, session_failure, use_checkpoints};
 use crate::args::{CheckpointArgs, WindowArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::progress::Progress;
+use crate::progress::ReplayProgress;
 use dejavm_core::boundary::{ProbeRecord, ProbeSettings};
 use dejavm_core::machine::Machine;
 use dejavm_core::types::Icount;
 use dejavm_replay::session::timeline::{Extraction, Piece};
-use dejavm_replay::session::{Observer, ReplaySession, SessionError};
+use dejavm_replay::session::{ReplaySession, SessionError};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -86,7 +86,7 @@ impl Stretch {
         take: &mut dyn FnMut(T) -> bool,
     ) -> Result<Looked, Failure> {
         let (from, to, machines) = (self.from, self.to, self.machines);
-        let mut progress = Shown::new(doing, from, to);
+        let mut progress = ReplayProgress::new(doing, from, to);
         let mut take_piece = |piece: Piece<T>| take(piece.encoded);
         let extraction = Extraction { probes, from, to, machines };
         match self.session.extract_with(&extraction, encode, &mut take_piece, &mut progress) {
@@ -108,22 +108,5 @@ impl Stretch {
             }
             error => Err(session_failure(&self.journal, &error)),
         }
-    }
-}
-
-/// Shows how far it is.
-pub struct Shown(Progress, Icount);
-
-impl Shown {
-    /// For a stretch in which something is done.
-    pub fn new(doing: &'static str, from: Icount, to: Icount) -> Self {
-        Self(Progress::icount(doing, from, to), from)
-    }
-}
-
-impl Observer for Shown {
-    fn progress(&mut self, icount: Icount, _total: Icount) -> bool {
-        self.0.done(icount.saturating_sub(self.1));
-        true
     }
 }

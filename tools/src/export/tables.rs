@@ -3,9 +3,9 @@
 use super::cache::{Cache, Checked};
 use super::extract::{Destination, Ended, Extractor, about, put_whole};
 use super::places::Place;
-use crate::cmd::stretch::Shown;
 use crate::error::Failure;
 use crate::output_file::OutputFile;
+use crate::progress::ReplayProgress;
 use dejavm_core::machine::Machine;
 use dejavm_core::types::Icount;
 use dejavm_replay::session::{ReplaySession, SessionError};
@@ -182,7 +182,7 @@ impl Tables {
     fn make_segments(&mut self, table: Table, numbers: Range<u64>) -> Result<(), TablesError> {
         let segments = Segments::of(self.whole());
         let window = segments.window_of(numbers.clone());
-        let mut shown = Shown::new(doing(table), window.start, window.end);
+        let mut shown = ReplayProgress::new(doing(table), window.start, window.end);
         let Self { session, cache, machines, .. } = self;
         let mut extractor = Extractor { session, machines: *machines, about: about(table) };
         let rows = TableRows::of(table);
@@ -202,7 +202,7 @@ impl Tables {
             return Ok(());
         }
         let whole = self.whole();
-        let mut shown = Shown::new(doing(table), whole.start, whole.end);
+        let mut shown = ReplayProgress::new(doing(table), whole.start, whole.end);
         let Self { session, cache, machines, .. } = self;
         let mut extractor = Extractor { session, machines: *machines, about: about(table) };
         ended(extractor.console(&InCache(cache, table), &mut shown)?)

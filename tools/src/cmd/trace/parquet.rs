@@ -1,11 +1,12 @@
 //! A trace as Parquet: a folder with a file per segment of the run.
 
-use super::super::stretch::{Shown, Stretch};
+use super::super::stretch::Stretch;
 use crate::args::{Segment, TraceArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::export::{Destination, Ended, Extractor, Place, file_of};
 use crate::output_file::OutputFile;
+use crate::progress::ReplayProgress;
 use dejavm_core::boundary::ProbeSettings;
 use dejavm_trace::export::{Segments, TableRows};
 use std::fs;
@@ -63,7 +64,7 @@ pub fn execute(args: &TraceArgs, journal: &Path, probes: &ProbeSettings) -> Resu
     let rows = TableRows::of_events(probes);
     let folder = Folder { path, replaces: args.force };
     let window = segments.window_of(numbers.clone());
-    let mut shown = Shown::new("tracing", window.start, window.end);
+    let mut shown = ReplayProgress::new("tracing", window.start, window.end);
     let ended = extractor.segments(&rows, probes, &segments, numbers, &folder, &mut shown);
     match ended {
         Ok(Ended::Complete) => Ok(Exit::Success),
