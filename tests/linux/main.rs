@@ -7,6 +7,7 @@ mod damaged;
 mod guest;
 mod oracles;
 mod program;
+mod tables;
 
 use guest::Guest;
 
@@ -21,5 +22,7 @@ fn a_linux_guest_is_understood() {
     oracles::calls_of_32_bit_programs_are_decoded(&guest);
     oracles::calls_are_chosen(&guest);
     oracles::before_there_is_a_kernel_that_is_said(&guest);
+    tables::tables_hold_the_calls_and_who_made_them(&guest);
+    tables::the_cookbook_is_right(&guest);
     damaged::memory_of_any_kind_is_survived(&guest);
 }

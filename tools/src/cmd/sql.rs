@@ -2,13 +2,13 @@
 
 use super::linux;
 use super::linux::follow::{Followed, follow};
-use super::verify::{open_here, session_failure, use_checkpoints};
-use crate::args::{CheckpointArgs, ImageArgs, SqlArgs, schema};
+use super::machine;
+use super::verify::{open_to_search, session_failure};
+use crate::args::{AccelArgs, ImageArgs, SqlArgs, schema};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::export::{Cache, Tables, TablesError};
 use crate::say;
-use dejavm_core::machine::Accel;
 use dejavm_core::types::Icount;
 use dejavm_trace::export::LinuxRows;
 use std::path::Path;
@@ -60,8 +60,7 @@ fn build(args: &SqlArgs, journal: &Path) -> Result<Exit, Failure> {
 
 /// The tables of a journal.
 fn tables(args: &SqlArgs, journal: &Path) -> Result<Tables, Failure> {
-    let mut session = open_here(journal, &args.images)?;
-    use_checkpoints(&mut session, journal, CheckpointArgs::default(), Accel::Interp);
+    let mut session = open_to_search(journal, &args.images, AccelArgs::default())?;
     let cache = if args.no_cache {
         Cache::temporary()?
     } else {
@@ -75,7 +74,7 @@ fn tables(args: &SqlArgs, journal: &Path) -> Result<Tables, Failure> {
 
 /// All system calls of a recorded Linux guest.
 fn follow_linux(journal: &Path, images: &ImageArgs) -> Result<LinuxRows, TablesError> {
-    let mut session = linux::session(journal, images, Accel::Interp)?;
+    let mut session = linux::session(journal, images, machine::accel(AccelArgs::default()))?;
     let (first, mut rows) = (session.first().icount, LinuxRows::default());
     let followed = follow(&mut session, first, Icount::MAX, &mut |call, machine, vcpu| {
         let cpu = vcpu.and_then(|vcpu| machine.vcpus().get(vcpu));

@@ -100,11 +100,6 @@ pub fn use_checkpoints<M: RunMachine>(
 }
 
 /// The same on the calling thread.
-pub fn open_here(journal: &Path, images: &ImageArgs) -> Result<ReplaySession<Machine, File>, Failure> {
-    open_here_with(journal, images, Accel::Interp)
-}
-
-/// [`open_here`], with an engine of choice.
 pub fn open_here_with(
     journal: &Path,
     images: &ImageArgs,
