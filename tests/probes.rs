@@ -1,9 +1,9 @@
 //! Probes: they see the same whatever the pieces in which a run is watched, and change nothing.
 
-use dejavm_core::boundary::{Inbound, ProbeEvent, ProbeKind, ProbeRecord, ProbeRule, ProbeSettings};
+use dejavm_core::boundary::{Images, Inbound, ProbeEvent, ProbeKind, ProbeRecord, ProbeRule, ProbeSettings};
 use dejavm_core::machine::{Accel, Machine, RunLimit};
 use dejavm_tests::accel::on;
-use dejavm_tests::busy_guest::machine;
+use dejavm_tests::busy_guest::{config, elf, images, machine};
 
 const PIECE: u64 = 20_011;
 const PIECES: u64 = 12;
@@ -144,5 +144,58 @@ fn rules_select_vcpus_addresses_and_levels() {
             ProbeEvent::Store(access) => assert!((0x3FF1..=0x4001).contains(&access.address)),
             other => panic!("{other:?} was not asked for"),
         }
+    }
+}
+
+#[test]
+fn what_the_engine_does_is_seen_and_changes_nothing() {
+    for accel in [Accel::Interp, Accel::Jit] {
+        if accel.available().is_err() {
+            eprintln!("skipped: no {accel:?} here");
+            continue;
+        }
+        let (unwatched, _) = run(&mut on(accel, machine(2)), 0..PIECES);
+        let mut watched = on(accel, machine(2));
+        watched.set_probes(&ProbeSettings::of(ProbeKind::all().chain(ProbeKind::OF_THE_ENGINE)));
+        let (hashes, records) = run(&mut watched, 0..PIECES);
+        assert_eq!(hashes, unwatched, "{accel:?}");
+        watched.set_probes(&ProbeSettings::of(ProbeKind::OF_THE_ENGINE));
+        let (_, records_alone) = run(&mut watched, PIECES..PIECES + 3);
+        let seen = |kind| records.iter().chain(&records_alone).any(|record| record.event.kind() == kind);
+        assert!(seen(ProbeKind::TlbFill), "{accel:?}");
+        for kind in [ProbeKind::Translate, ProbeKind::Link] {
+            assert_eq!(seen(kind), accel == Accel::Jit, "{kind:?}");
+        }
+    }
+}
+
+#[test]
+fn iterations_of_a_string_are_seen_one_by_one_and_begin_no_block() {
+    // again: mov edi, 210000h; mov ecx, 1000; cld; rep stosb; mov ecx, 3; mov esi, 210000h; rep movsb; jmp again
+    const CODE: [u8; 27] = [
+        0xBF, 0, 0, 0x21, 0, 0xB9, 0xE8, 3, 0, 0, 0xFC, 0xF3, 0xAA, 0xB9, 3, 0, 0, 0, 0xBE, 0, 0, 0x21, 0,
+        0xF3, 0xA4, 0xEB, 0xE5,
+    ];
+    const ROUND: u64 = 1 + 1 + 1 + 1000 + 1 + 1 + 3 + 1;
+    let guest = || {
+        let images = Images { kernel: elf(&CODE), ..images() };
+        Machine::new(&config(1), images).unwrap()
+    };
+    for accel in [Accel::Interp, Accel::Jit] {
+        if accel.available().is_err() {
+            continue;
+        }
+        let watch = |kinds: &[ProbeKind]| {
+            let mut watched = on(accel, guest());
+            watched.set_probes(&ProbeSettings::of(kinds.iter().copied()));
+            watched.run(&RunLimit::to_icount(50 * ROUND + 300));
+            watched.take_probe_records()
+        };
+        let instructions = watch(&[ProbeKind::Instruction]);
+        let icounts: Vec<u64> = instructions.iter().map(|record| record.position.icount).collect();
+        assert_eq!(icounts, (0..50 * ROUND + 300).collect::<Vec<_>>(), "{accel:?}");
+        let blocks = watch(&[ProbeKind::Block]);
+        let icounts: Vec<u64> = blocks.iter().map(|record| record.position.icount).collect();
+        assert_eq!(icounts, (0..=50).map(|round| round * ROUND).collect::<Vec<_>>(), "{accel:?}");
     }
 }

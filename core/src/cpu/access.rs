@@ -260,6 +260,10 @@ impl Vcpu {
                     let t = Translation { readable, writable, ..t };
                     self.tlb.bind(env.mem.ram.host_address());
                     self.tlb.insert(index, va, &t, offset as u64, fast);
+                    self.note(env, ProbeKind::TlbFill, || ProbeEvent::TlbFill {
+                        address: va & !PAGE_OFFSET_MASK,
+                        physical: t.frame.0,
+                    });
                 }
                 Ok(Gpa(t.frame.0 | (va & PAGE_OFFSET_MASK)))
             }

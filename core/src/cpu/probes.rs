@@ -61,6 +61,8 @@ pub struct Probes {
     pub chips: bool,
     /// Calls or returns are seen.
     pub calls: bool,
+    /// What the engine does is seen.
+    pub engine: bool,
     /// The next instruction begins a block.
     pub block_next: bool,
     mode: Mode,
@@ -78,6 +80,7 @@ impl Probes {
             memory: loads.on || stores.on,
             chips: settings.kinds(None) & of_chips() != 0,
             calls: settings.kinds(Some(id)) & CALLS != 0,
+            engine: settings.on.keys().any(|kind| kind.is_of_the_engine()),
             block_next: true,
             mode: Mode::default(),
         }
@@ -127,7 +130,8 @@ impl Vcpu {
     pub fn position_before(&self, env: &Env<'_>) -> Position {
         let begun = u64::from(!self.stops.in_delivery);
         let now_ns = env.clock.now_ns();
-        Position { icount: env.clock.icount - begun, now_ns: now_ns - begun }
+        // Before the first instruction of all only its fetch is seen.
+        Position { icount: env.clock.icount.saturating_sub(begun), now_ns: now_ns.saturating_sub(begun) }
     }
 
     /// It, as what happens is ascribed to it.
@@ -194,15 +198,30 @@ impl Vcpu {
         self.note_mode(env, here);
     }
 
-    /// A step that translated code noted, with `icount` instructions before it: the first of a
-    /// block, an instruction, or both.
-    pub fn log_step(&self, env: &mut Env<'_>, icount: u64, address: u64, (block, instruction): (bool, bool)) {
-        let here = Position { icount, now_ns: icount + env.clock.skipped_ns };
-        if block && self.probes.wants(ProbeKind::Block) {
-            self.log_at(env, here, ProbeEvent::Block { address });
+    /// Steps that translated code noted: the instructions before each, its address, and whether it
+    /// is the first of a block, an instruction, or both.
+    pub fn log_steps(&self, env: &mut Env<'_>, steps: impl Iterator<Item = (u64, u64, bool, bool)>) {
+        let (origin, skipped_ns) = (Some(self.origin()), env.clock.skipped_ns);
+        let blocks = self.probes.wants(ProbeKind::Block);
+        let instructions = self.probes.wants(ProbeKind::Instruction);
+        let Some(log) = env.io.probe_log() else { return };
+        for (icount, address, block, instruction) in steps {
+            let here = Position { icount, now_ns: icount + skipped_ns };
+            if block && blocks {
+                log.push_at(here, origin, ProbeEvent::Block { address });
+            }
+            if instruction && instructions {
+                log.push_at(here, origin, ProbeEvent::Instruction { address });
+            }
         }
-        if instruction && self.probes.wants(ProbeKind::Instruction) {
-            self.log_at(env, here, ProbeEvent::Instruction { address });
+    }
+
+    /// Notes what the engine does between instructions.
+    #[cold]
+    pub fn note_engine(&self, env: &mut Env<'_>, event: ProbeEvent) {
+        if self.probes.wants(event.kind()) {
+            let here = Position { icount: env.clock.icount, now_ns: env.clock.now_ns() };
+            self.log_at(env, here, event);
         }
     }
 

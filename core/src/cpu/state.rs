@@ -348,6 +348,8 @@ pub enum BlockEnd {
     Interrupts,
     /// A device was accessed: interrupts, timers, and requests to the machine may be others.
     Devices,
+    /// A repeated string goes on when it may: the limit was reached, and nothing else.
+    Repeats,
     /// What comes next may be elsewhere: the mode, the privilege level, or translations changed.
     Elsewhere,
     /// Anything may have happened to devices, timers and other processors.

@@ -331,8 +331,8 @@ impl Machine {
         }
     }
 
-    /// Something that is of no vCPU.
-    fn note(&mut self, event: ProbeEvent) {
+    /// Tells the probes of something that is of no vCPU.
+    pub fn note(&mut self, event: ProbeEvent) {
         self.stamp_probes();
         self.board.probes.push(event);
     }

@@ -4,8 +4,8 @@ use crate::boundary::{ProbeEvent, ProbeKind};
 use crate::cpu::breakpoint::DR6_BS;
 use crate::cpu::decode_cache::{Block, DecodeCache, Found};
 use crate::cpu::flags;
-use crate::cpu::insn::Insn;
-use crate::cpu::state::{CodeSize, Shadow, seg};
+use crate::cpu::insn::{Insn, insn_flags};
+use crate::cpu::state::{BlockEnd, CodeSize, Shadow, seg};
 use crate::cpu::system::{self, Delivery};
 use crate::cpu::{Activity, Env, Vcpu};
 use crate::jit::Jit;
@@ -210,22 +210,39 @@ impl Runner<'_, '_> {
 
     /// Runs a block whose instructions are noted one by one; the first one was.
     fn run_noted(&mut self, block: Block, limit: u64) -> Result<(), TripleFault> {
+        let instructions = self.cpu.probes.wants(ProbeKind::Instruction);
         let mut index = block.start as usize;
         self.cpu.block_end = index + (limit - self.env.clock.icount).min(u64::from(block.len)) as usize;
         loop {
             let insn = self.code.insn(index);
             self.cpu.probes.block_next = insn.code.flow_control() != FlowControl::Next;
             self.env.clock.icount += 1;
-            // Each iteration of a REP string is seen.
-            self.env.clock.limit = self.env.clock.icount;
+            // Each iteration of a REP string is seen, if instructions are; none begins a block.
+            if instructions {
+                self.env.clock.limit = self.env.clock.icount;
+            }
+            let (start, end) = (self.cpu.rip(), self.cpu.block_end);
+            let repeats = insn.has(insn_flags::REP) || insn.has(insn_flags::REPNE);
+            let before = repeats
+                .then(|| (self.cpu.attention, std::mem::replace(&mut self.cpu.ended_for, BlockEnd::None)));
             let result = self.cpu.execute(self.env, insn);
             self.env.clock.limit = limit;
             if let Err(e) = result {
                 return self.raise(e);
             }
-            index += 1;
-            if index >= self.cpu.block_end {
-                return Ok(());
+            let goes_on = self.cpu.rip() == start && self.cpu.ended_for == BlockEnd::Repeats;
+            match before {
+                Some((attention, ended_for)) if goes_on && self.env.clock.icount < limit => {
+                    self.cpu.attention = attention;
+                    self.cpu.ended_for = ended_for;
+                    self.cpu.block_end = end;
+                }
+                _ => {
+                    index += 1;
+                    if index >= self.cpu.block_end {
+                        return Ok(());
+                    }
+                }
             }
             let address = self.instruction_address();
             self.cpu.note_step(self.env, address);
@@ -252,7 +269,23 @@ impl Runner<'_, '_> {
     #[inline]
     pub(super) fn drop_overwritten(&mut self, jit: Option<&mut Jit>) {
         if self.env.mem.has_overwritten_code() {
-            drop_pages(self.env.mem, self.code, jit);
+            if self.cpu.probes.engine {
+                self.drop_and_note(jit);
+            } else {
+                drop_pages(self.env.mem, self.code, jit);
+            }
+        }
+    }
+
+    /// The same, and the probes are told how many translated blocks there were.
+    #[cold]
+    fn drop_and_note(&mut self, mut jit: Option<&mut Jit>) {
+        let dropped = |jit: &Option<&mut Jit>| jit.as_ref().map_or(0, |jit| jit.stats().dropped);
+        let before = dropped(&jit);
+        drop_pages(self.env.mem, self.code, jit.as_deref_mut());
+        let blocks = dropped(&jit) - before;
+        if blocks != 0 {
+            self.cpu.note_engine(self.env, ProbeEvent::Flush { blocks });
         }
     }
 

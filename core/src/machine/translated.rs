@@ -1,13 +1,14 @@
 //! Running translated code: in, out, and the interpreter in between.
 
 use super::run_loop::{Runner, Target, TripleFault};
+use crate::boundary::ProbeEvent;
 use crate::codemem::{
     CONTINUE, EXIT_TO_TARGET, Frame, Guest, JUMP, LEAVE, LOAD_X87, X87_IN_IMAGE, X87_IN_STATE, rights,
 };
 use crate::cpu::flags::Flags;
 use crate::cpu::state::{BlockEnd, CodeSize, Shadow, cr4, seg};
 use crate::cpu::{Activity, system};
-use crate::jit::{BLOCK, Entry, ExitPoint, INSTRUCTION, Jit, Key, Tables, regs};
+use crate::jit::{BLOCK, Entry, ExitPoint, INSTRUCTION, Jit, JitStats, Key, Tables, regs};
 use crate::mem::AccessKind;
 use crate::types::PAGE_OFFSET_MASK;
 
@@ -81,12 +82,13 @@ impl World<'_, '_, '_> {
 
     fn log_notes(&mut self, frame: &mut Frame) {
         let (cpu, env, notes) = (&mut *self.runner.cpu, &mut *self.runner.env, &mut self.tables.notes);
-        for n in 0..notes.count(frame) {
+        let limit = env.clock.limit;
+        let steps = (0..notes.count(frame)).map(|n| {
             let noted = notes.get(n);
-            let icount = env.clock.limit.wrapping_sub(noted.budget as u64);
-            let kinds = (noted.kinds & BLOCK != 0, noted.kinds & INSTRUCTION != 0);
-            cpu.log_step(env, icount, noted.rip, kinds);
-        }
+            let icount = limit.wrapping_sub(noted.budget as u64);
+            (icount, noted.rip, noted.kinds & BLOCK != 0, noted.kinds & INSTRUCTION != 0)
+        });
+        cpu.log_steps(env, steps);
         notes.lend(frame);
         cpu.probes.block_next = frame.block_next != 0;
     }
@@ -315,6 +317,10 @@ impl Runner<'_, '_> {
         let entry = self.entry_of(slot, exit.plain, jit)?;
         if jit.tables.stats.flushes == flushes {
             jit.link(exit, self.targets.0[slot].ram_offset, entry);
+            if self.cpu.probes.engine {
+                let address = self.targets.0[slot].linear;
+                self.cpu.note_engine(self.env, ProbeEvent::Link { address });
+            }
         }
         Some(entry)
     }
@@ -362,6 +368,7 @@ impl Runner<'_, '_> {
     #[cold]
     fn translate_block(&mut self, jit: &mut Jit, key: Key, second: Option<u64>) -> Option<Entry> {
         let begun = jit.stopwatch.map(|now| now());
+        let before = self.cpu.probes.engine.then(|| jit.stats());
         let entry = match second {
             None => jit.translate(self.env.mem, self.code, key),
             Some(second) => jit.translate_crossing(self.env.mem, key, second),
@@ -369,7 +376,22 @@ impl Runner<'_, '_> {
         if let (Some(now), Some(begun)) = (jit.stopwatch, begun) {
             jit.tables.stats.translating_ns += now().saturating_sub(begun);
         }
+        if let Some(before) = before {
+            self.note_translation(&before, &jit.stats(), key.linear);
+        }
         self.cpu.sync_tlb(self.env.mem);
         entry
+    }
+
+    /// Tells the probes of a block that was translated, and of those that gave way to it.
+    fn note_translation(&mut self, before: &JitStats, after: &JitStats, address: u64) {
+        if after.flushes != before.flushes {
+            self.cpu.note_engine(self.env, ProbeEvent::Flush { blocks: before.cached_blocks });
+        }
+        if after.blocks != before.blocks {
+            let instructions = after.guest_instructions - before.guest_instructions;
+            let host_bytes = after.host_bytes - before.host_bytes;
+            self.cpu.note_engine(self.env, ProbeEvent::Translate { address, instructions, host_bytes });
+        }
     }
 }

@@ -126,7 +126,7 @@ fn texts(words: &[&str]) -> Vec<String> {
 }
 
 fn events() -> Vec<String> {
-    event::all().iter().map(|event| event.name.clone()).collect()
+    event::all().iter().chain(event::of_the_engine()).map(|event| event.name.clone()).collect()
 }
 
 fn names(there: &[super::Command], absent: &[absent::Absent]) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! The machine as checkpoints see it: RAM page by page, and the rest as bytes.
 
 use super::error::StateError;
+use dejavm_core::boundary::ProbeEvent;
 use dejavm_core::machine::{Machine, MachineState};
 use dejavm_core::types::PAGE_SIZE;
 use dejavm_core::vcpu::Engine;
@@ -33,6 +34,8 @@ pub trait SaveMachine {
     /// # Errors
     /// If the state is of another machine; nothing has changed then.
     fn load_state(&mut self, state: &[u8]) -> Result<(), StateError>;
+    /// Tells its probes of a checkpoint with so many pages.
+    fn note_checkpoint(&mut self, _pages: u64) {}
 }
 
 impl SaveMachine for Machine {
@@ -68,6 +71,10 @@ impl SaveMachine for Machine {
         let state = decode(state)?;
         self.load_over(state).map_err(StateError::Fit)
     }
+
+    fn note_checkpoint(&mut self, pages: u64) {
+        self.note(ProbeEvent::Checkpoint { pages });
+    }
 }
 
 impl SaveMachine for Engine {
@@ -101,6 +108,10 @@ impl SaveMachine for Engine {
 
     fn load_state(&mut self, state: &[u8]) -> Result<(), StateError> {
         self.machine().load_state(state)
+    }
+
+    fn note_checkpoint(&mut self, pages: u64) {
+        self.machine().note_checkpoint(pages);
     }
 }
 

@@ -75,6 +75,7 @@ impl Tracker {
         self.keeper.known().spare.append(&mut spare);
         let head = Head { state: machine.save_state().into(), ..head };
         tracing::debug!(icount = head.at.icount, pages = numbers.len(), "checkpoint");
+        machine.note_checkpoint(numbers.len() as u64);
         self.keeper.keep(Capture { head, numbers, pieces });
     }
 

@@ -60,7 +60,7 @@ fn build(args: &SqlArgs, journal: &Path) -> Result<Exit, Failure> {
 
 /// The tables of a journal.
 fn tables(args: &SqlArgs, journal: &Path) -> Result<Tables, Failure> {
-    let mut session = open_to_search(journal, &args.images, AccelArgs::default())?;
+    let session = open_to_search(journal, &args.images, AccelArgs::default())?;
     let cache = if args.no_cache {
         Cache::temporary()?
     } else {

@@ -99,17 +99,6 @@ pub fn use_checkpoints<M: RunMachine>(
     }
 }
 
-/// The same on the calling thread.
-pub fn open_here_with(
-    journal: &Path,
-    images: &ImageArgs,
-    accel: Accel,
-) -> Result<ReplaySession<Machine, File>, Failure> {
-    let reader = reader(journal)?;
-    let given = given_images(journal, images, reader.header())?;
-    ReplaySession::open_here_with(reader, given, accel).map_err(|e| session_failure(journal, &e))
-}
-
 /// A journal on the calling thread, with the checkpoints beside it: for who goes here and there in it.
 pub fn open_to_search(
     journal: &Path,

@@ -1,6 +1,6 @@
 //! Looking at the machine of a run: a place as text, and what the probes saw.
 
-use dejavm_core::boundary::ProbeSettings;
+use dejavm_core::boundary::{ProbeEvent, ProbeSettings};
 use dejavm_core::machine::Machine;
 use dejavm_core::types::VcpuId;
 use dejavm_monitor::control::inspect::{cpu_state, read_virtual};
@@ -51,6 +51,13 @@ pub fn set_probes(machine: &mut Machine, trace: &Registry) {
 /// Writes what the probes saw.
 pub fn write_probes(machine: &mut Machine, trace: &Registry) {
     trace.write(&machine.take_probe_records());
+}
+
+/// Tells the trace that a seek has led here.
+pub fn note_seek(machine: &mut Machine, trace: &Registry) {
+    set_probes(machine, trace);
+    machine.note(ProbeEvent::Seek);
+    write_probes(machine, trace);
 }
 
 /// Switches all probes off and forgets what they saw.

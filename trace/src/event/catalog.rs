@@ -25,15 +25,25 @@ pub struct Description {
     pub about: String,
 }
 
-/// All events, in the order of the kinds' numbers.
-pub fn all() -> &'static [Description] {
+/// All events, in the order of the kinds' numbers; first those of the run, then those of the engine.
+fn known() -> &'static [Description] {
     static ALL: OnceLock<Vec<Description>> = OnceLock::new();
-    ALL.get_or_init(|| ProbeKind::all().map(describe).collect())
+    ALL.get_or_init(|| ProbeKind::all().chain(ProbeKind::OF_THE_ENGINE).map(describe).collect())
+}
+
+/// The events that are part of a run, in the order of the kinds' numbers.
+pub fn all() -> &'static [Description] {
+    &known()[..ProbeKind::COUNT]
+}
+
+/// The events that tell [what the engine does](ProbeKind::OF_THE_ENGINE).
+pub fn of_the_engine() -> &'static [Description] {
+    &known()[ProbeKind::COUNT..]
 }
 
 /// The event of a kind of probe.
 pub fn description(kind: ProbeKind) -> &'static Description {
-    &all()[kind.index()]
+    &known()[kind.index()]
 }
 
 const NUMBER: ArgumentType = ArgumentType::U64;
@@ -170,6 +180,32 @@ fn parts(kind: ProbeKind) -> (String, Arguments, String) {
             let name = chip_name(chip);
             (format!("chip_{name}_timer"), &[], format!("a timer of the {name} is due"))
         }
+        ProbeKind::TlbFill => plain(
+            "tlb_fill",
+            &[("address", NUMBER), ("physical", NUMBER)],
+            "a translation is put into the soft TLB",
+        ),
+        ProbeKind::Translate => plain(
+            "jit_translate",
+            &[("address", NUMBER), ("instructions", NUMBER), ("host_bytes", NUMBER)],
+            "a block is translated to host code",
+        ),
+        ProbeKind::Flush => plain(
+            "jit_flush",
+            &[("blocks", NUMBER)],
+            "translated blocks are forgotten: their code was overwritten, or there was no room",
+        ),
+        ProbeKind::Link => plain(
+            "jit_link",
+            &[("address", NUMBER)],
+            "an exit of a translated block is linked to the block at address",
+        ),
+        ProbeKind::Checkpoint => plain(
+            "replay_checkpoint",
+            &[("pages", NUMBER)],
+            "a checkpoint is taken; so many pages were written since the one before",
+        ),
+        ProbeKind::Seek => plain("replay_seek", &[], "a seek has led here"),
     }
 }
 
@@ -198,8 +234,9 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_found_by_kind() {
-        let names: BTreeSet<&str> = all().iter().map(|event| event.name.as_str()).collect();
-        assert_eq!(names.len(), ProbeKind::COUNT);
+        let names: BTreeSet<&str> = known().iter().map(|event| event.name.as_str()).collect();
+        assert_eq!(names.len(), ProbeKind::COUNT_WITH_ENGINE);
+        assert_eq!(description(ProbeKind::Seek).name, "replay_seek");
         assert_eq!(description(ProbeKind::Inbound).name, "inbound_event");
         assert_eq!(description(ProbeKind::Timer(Chip::Hpet)).name, "chip_hpet_timer");
     }

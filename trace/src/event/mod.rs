@@ -7,7 +7,7 @@ mod catalog;
 mod packed;
 mod values;
 
-pub use catalog::{ArgumentType, Description, all, description};
+pub use catalog::{ArgumentType, Description, all, description, of_the_engine};
 pub use packed::{MOST_ARGUMENTS, pack, unpack, words};
 pub use values::{Value, Values};
 
@@ -140,7 +140,8 @@ pub fn settings_of<'a>(specs: impl IntoIterator<Item = &'a str>) -> Result<Probe
 
 /// The events that match a pattern.
 pub(crate) fn matching(pattern: &str) -> Result<Vec<&'static Description>, UnknownEvent> {
-    let found: Vec<_> = all().iter().filter(|event| glob_matches(pattern, &event.name)).collect();
+    let known = all().iter().chain(of_the_engine());
+    let found: Vec<_> = known.filter(|event| glob_matches(pattern, &event.name)).collect();
     if found.is_empty() && !pattern.contains(['*', '?']) {
         return Err(UnknownEvent(pattern.to_owned()));
     }
@@ -162,7 +163,7 @@ mod tests {
         assert_eq!(registry.set("nosuch", true), Err(UnknownEvent("nosuch".into())));
         assert_eq!(registry.set("nosuch*", true), Ok(()));
         assert_eq!(registry.list(Some("uart_write")).unwrap(), [("uart_write", false)]);
-        assert_eq!(registry.list(None).unwrap().len(), all().len());
+        assert_eq!(registry.list(None).unwrap().len(), all().len() + of_the_engine().len());
     }
 
     #[test]

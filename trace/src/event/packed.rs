@@ -116,6 +116,13 @@ pub fn unpack(kind: ProbeKind, numbers: &[u64]) -> Option<ProbeEvent> {
         ProbeKind::ChipRead(chip) => ProbeEvent::ChipRead { chip, access: io()? },
         ProbeKind::ChipWrite(chip) => ProbeEvent::ChipWrite { chip, access: io()? },
         ProbeKind::Timer(chip) => ProbeEvent::Timer { chip },
+        // No trace of a run has them.
+        ProbeKind::TlbFill
+        | ProbeKind::Translate
+        | ProbeKind::Flush
+        | ProbeKind::Link
+        | ProbeKind::Checkpoint
+        | ProbeKind::Seek => return None,
     })
 }
 

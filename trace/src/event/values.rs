@@ -72,7 +72,14 @@ impl Values {
             ProbeEvent::GuestPanic { events } => Self::numbers([(*events).into()]),
             ProbeEvent::Call { target, back, rsp } => Self::numbers([*target, *back, *rsp]),
             ProbeEvent::Return { target, rsp } => Self::numbers([*target, *rsp]),
-            ProbeEvent::PowerOff | ProbeEvent::Timer { .. } => Self::numbers([]),
+            ProbeEvent::TlbFill { address, physical } => Self::numbers([*address, *physical]),
+            ProbeEvent::Translate { address, instructions, host_bytes } => {
+                Self::numbers([*address, *instructions, *host_bytes])
+            }
+            ProbeEvent::Flush { blocks } => Self::numbers([*blocks]),
+            ProbeEvent::Link { address } => Self::numbers([*address]),
+            ProbeEvent::Checkpoint { pages } => Self::numbers([*pages]),
+            ProbeEvent::PowerOff | ProbeEvent::Timer { .. } | ProbeEvent::Seek => Self::numbers([]),
         }
     }
 

@@ -20,6 +20,8 @@ pub struct Origin {
 pub struct ProbeLog {
     on: u128,
     rules: Vec<Option<ProbeRule>>,
+    /// The kinds of which all is wanted, on every vCPU.
+    unfiltered: u128,
     /// Where what the chips do happens, as far as they know.
     at: Position,
     origin: Option<Origin>,
@@ -34,9 +36,13 @@ impl ProbeLog {
     /// Switches probes; what was seen so far stays.
     pub fn set(&mut self, settings: &ProbeSettings) {
         self.on = settings.kinds(None);
-        self.rules = vec![None; ProbeKind::COUNT];
+        self.rules = vec![None; ProbeKind::COUNT_WITH_ENGINE];
+        self.unfiltered = 0;
         for (kind, rule) in &settings.on {
             self.rules[kind.index()] = Some(*rule);
+            if *rule == ProbeRule::default() {
+                self.unfiltered |= kind.bit();
+            }
         }
         self.last_vcpu = None;
     }
@@ -66,16 +72,22 @@ impl ProbeLog {
     }
 
     /// Something happened.
+    #[inline]
     pub fn push_at(&mut self, position: Position, origin: Option<Origin>, event: ProbeEvent) {
-        let Some(Some(rule)) = self.rules.get(event.kind().index()) else { return };
+        if self.unfiltered & event.kind().bit() != 0 || self.admits(origin, &event) {
+            let (cpl, cr3) = origin.map_or((0, 0), |o| (o.cpl, o.cr3));
+            self.records.push(ProbeRecord { position, vcpu: origin.map(|o| o.vcpu as u8), cpl, cr3, event });
+        }
+    }
+
+    /// Whether its rule wants an event.
+    fn admits(&self, origin: Option<Origin>, event: &ProbeEvent) -> bool {
+        let Some(Some(rule)) = self.rules.get(event.kind().index()) else { return false };
         let here = match origin {
             Some(origin) => rule.has_vcpu(origin.vcpu),
             None => rule.vcpus == ProbeRule::EVERYWHERE,
         };
-        if here && rule.filter.admits(&event, origin.map(|o| (o.cpl, o.cr3))) {
-            let (cpl, cr3) = origin.map_or((0, 0), |o| (o.cpl, o.cr3));
-            self.records.push(ProbeRecord { position, vcpu: origin.map(|o| o.vcpu as u8), cpl, cr3, event });
-        }
+        here && rule.filter.admits(event, origin.map(|o| (o.cpl, o.cr3)))
     }
 
     /// The instruction after `icount` others faulted: it made no access.

@@ -123,6 +123,18 @@ pub enum ProbeKind {
     ChipWrite(Chip),
     /// A timer of a chip fired.
     Timer(Chip),
+    /// A translation was put into the soft TLB.
+    TlbFill,
+    /// A block was translated to host code.
+    Translate,
+    /// Translated blocks were forgotten.
+    Flush,
+    /// An exit of a translated block was linked to another.
+    Link,
+    /// A checkpoint was taken.
+    Checkpoint,
+    /// The run was put elsewhere.
+    Seek,
 }
 
 impl ProbeKind {
@@ -159,10 +171,24 @@ impl ProbeKind {
         Self::Return,
     ];
 
-    /// How many kinds there are.
+    /// The kinds that tell what the engine does with a run: caches, translated code, checkpoints. They are
+    /// no part of the run, which may be had with other caches and other checkpoints; so no trace of a
+    /// stretch has them.
+    pub const OF_THE_ENGINE: [Self; 6] =
+        [Self::TlbFill, Self::Translate, Self::Flush, Self::Link, Self::Checkpoint, Self::Seek];
+
+    /// How many kinds there are that are part of a run.
     pub const COUNT: usize = Self::PLAIN.len() + 3 * Chip::ALL.len();
 
-    /// All kinds, in the order of their numbers.
+    /// How many kinds there are, those of the engine included.
+    pub const COUNT_WITH_ENGINE: usize = Self::COUNT + Self::OF_THE_ENGINE.len();
+
+    /// Whether it tells what the engine does.
+    pub fn is_of_the_engine(self) -> bool {
+        Self::OF_THE_ENGINE.contains(&self)
+    }
+
+    /// All kinds that are part of a run, in the order of their numbers.
     pub fn all() -> impl Iterator<Item = Self> {
         let chips = Chip::ALL.into_iter();
         Self::PLAIN
@@ -172,7 +198,9 @@ impl ProbeKind {
             .chain(chips.map(Self::Timer))
     }
 
-    /// Its number, below [`Self::COUNT`].
+    /// Its number, below [`Self::COUNT`], or behind that if it is [of the
+    /// engine](Self::OF_THE_ENGINE).
+    #[inline]
     pub const fn index(self) -> usize {
         let chips = Self::PLAIN.len();
         match self {
@@ -208,10 +236,17 @@ impl ProbeKind {
             Self::ChipRead(chip) => chips + chip as usize,
             Self::ChipWrite(chip) => chips + Chip::ALL.len() + chip as usize,
             Self::Timer(chip) => chips + 2 * Chip::ALL.len() + chip as usize,
+            Self::TlbFill => Self::COUNT,
+            Self::Translate => Self::COUNT + 1,
+            Self::Flush => Self::COUNT + 2,
+            Self::Link => Self::COUNT + 3,
+            Self::Checkpoint => Self::COUNT + 4,
+            Self::Seek => Self::COUNT + 5,
         }
     }
 
     /// Its bit in a set of kinds.
+    #[inline]
     pub const fn bit(self) -> u128 {
         1 << self.index()
     }
@@ -376,6 +411,30 @@ pub enum ProbeEvent {
     Timer {
         chip: Chip,
     },
+    /// The linear page, and the physical one.
+    TlbFill {
+        address: u64,
+        physical: u64,
+    },
+    /// The linear address of its first instruction, how many there are, and the bytes of host code.
+    Translate {
+        address: u64,
+        instructions: u64,
+        host_bytes: u64,
+    },
+    /// How many blocks.
+    Flush {
+        blocks: u64,
+    },
+    /// Where it leads.
+    Link {
+        address: u64,
+    },
+    /// How many pages were written since the one before.
+    Checkpoint {
+        pages: u64,
+    },
+    Seek,
 }
 
 /// The classes of inbound events.
@@ -394,8 +453,16 @@ pub enum InboundClass {
 
 impl InboundClass {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Serial, Self::SerialBreak, Self::Keyboard, Self::Reset, Self::PowerButton, Self::Nmi];
+    pub const ALL: [Self; 8] = [
+        Self::Serial,
+        Self::SerialBreak,
+        Self::Keyboard,
+        Self::Reset,
+        Self::PowerButton,
+        Self::Nmi,
+        Self::Debugger,
+        Self::PortWrite,
+    ];
 
     /// What it is called in lists.
     pub fn name(self) -> &'static str {
@@ -430,6 +497,7 @@ impl super::Inbound {
 
 impl ProbeEvent {
     /// Its kind.
+    #[inline]
     pub fn kind(&self) -> ProbeKind {
         match self {
             Self::Exception { .. } => ProbeKind::Exception,
@@ -464,6 +532,12 @@ impl ProbeEvent {
             Self::ChipRead { chip, .. } => ProbeKind::ChipRead(*chip),
             Self::ChipWrite { chip, .. } => ProbeKind::ChipWrite(*chip),
             Self::Timer { chip } => ProbeKind::Timer(*chip),
+            Self::TlbFill { .. } => ProbeKind::TlbFill,
+            Self::Translate { .. } => ProbeKind::Translate,
+            Self::Flush { .. } => ProbeKind::Flush,
+            Self::Link { .. } => ProbeKind::Link,
+            Self::Checkpoint { .. } => ProbeKind::Checkpoint,
+            Self::Seek => ProbeKind::Seek,
         }
     }
 
@@ -488,6 +562,8 @@ impl ProbeEvent {
             | Self::InterruptReturn { rip, .. } => one(*rip, 1),
             Self::Call { target, .. } | Self::Return { target, .. } => one(*target, 1),
             Self::MsrRead { msr, .. } | Self::MsrWrite { msr, .. } => one((*msr).into(), 1),
+            Self::TlbFill { address, physical } => Some(([*address, *physical], 1)),
+            Self::Translate { address, .. } | Self::Link { address } => one(*address, 1),
             Self::ModeSwitch(_)
             | Self::ControlWrite { .. }
             | Self::AddressSpace { .. }
@@ -499,7 +575,10 @@ impl ProbeEvent {
             | Self::PowerOff
             | Self::DebugExit { .. }
             | Self::GuestPanic { .. }
-            | Self::Timer { .. } => None,
+            | Self::Timer { .. }
+            | Self::Flush { .. }
+            | Self::Checkpoint { .. }
+            | Self::Seek => None,
         }
     }
 
@@ -531,7 +610,13 @@ impl ProbeEvent {
             | Self::PowerOff
             | Self::Call { .. }
             | Self::Return { .. }
-            | Self::Timer { .. } => return None,
+            | Self::Timer { .. }
+            | Self::TlbFill { .. }
+            | Self::Translate { .. }
+            | Self::Flush { .. }
+            | Self::Link { .. }
+            | Self::Checkpoint { .. }
+            | Self::Seek => return None,
         })
     }
 }
@@ -564,8 +649,9 @@ mod tests {
 
     #[test]
     fn kinds_are_numbered_in_order() {
-        let numbers: Vec<usize> = ProbeKind::all().map(ProbeKind::index).collect();
-        assert_eq!(numbers, (0..ProbeKind::COUNT).collect::<Vec<_>>());
-        assert!(ProbeKind::COUNT <= 128, "a bit for each");
+        let all = ProbeKind::all().chain(ProbeKind::OF_THE_ENGINE);
+        let numbers: Vec<usize> = all.map(ProbeKind::index).collect();
+        assert_eq!(numbers, (0..ProbeKind::COUNT_WITH_ENGINE).collect::<Vec<_>>());
+        assert!(ProbeKind::COUNT_WITH_ENGINE <= 128, "a bit for each");
     }
 }

@@ -11,7 +11,7 @@ use crate::cpu::decode_cache::BLOCK_LIMIT;
 use crate::cpu::env::Env;
 use crate::cpu::flags::DF;
 use crate::cpu::insn::{Exec, Handler, Insn, insn_flags};
-use crate::cpu::state::{RAX, RCX, RDI, RSI, Vcpu, seg};
+use crate::cpu::state::{BlockEnd, RAX, RCX, RDI, RSI, Vcpu, seg};
 use crate::types::{Exception, PAGE_OFFSET_MASK, PAGE_SIZE};
 use iced_x86::{Code, Instruction, OpKind};
 
@@ -279,6 +279,7 @@ fn repeat<O: StringOp, T: Operand, A: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>
         done += 1;
         ended = O::COMPARES && cpu.flags.zf() != insn.has(insn_flags::REP);
     }
+    let asked = cpu.attention;
     cpu.attention |= attention;
     if done > 0 {
         A::set(cpu, RCX as u8, wanted - done);
@@ -296,7 +297,8 @@ fn repeat<O: StringOp, T: Operand, A: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>
     if done < wanted && !ended {
         let start = cpu.rip().wrapping_sub(insn.len.into());
         cpu.set_rip(start);
-        cpu.leave_block();
+        // Whoever set the limit knows how to go on.
+        cpu.end_block(if asked || cpu.careful { BlockEnd::Everything } else { BlockEnd::Repeats });
     }
     Ok(())
 }

@@ -126,9 +126,10 @@ impl Emitter<'_> {
         }
     }
 
-    /// Whether the run loop has to see an instruction itself: each iteration of a string counts.
+    /// Whether the run loop has to see an instruction itself: each iteration of a string is an
+    /// instruction.
     pub(super) fn run_loop_sees(&self) -> bool {
-        self.hooks.on && (self.insn.has(insn_flags::REP) || self.insn.has(insn_flags::REPNE))
+        self.hooks.instructions && (self.insn.has(insn_flags::REP) || self.insn.has(insn_flags::REPNE))
     }
 
     /// Leaves before the instruction, which the run loop is to interpret.

@@ -13,7 +13,7 @@ use dejavm_core::boundary::ProbeSettings;
 use dejavm_core::types::Icount;
 use dejavm_replay::session::timeline::PIECE_ICOUNT;
 use dejavm_trace::binary::is_trace;
-use dejavm_trace::event::{ArgumentType, Description, all};
+use dejavm_trace::event::{ArgumentType, Description, all, of_the_engine};
 use dejavm_trace::sink::{Encoded, Ends, Format, events_file};
 use output::Output;
 use std::fs::File;
@@ -30,6 +30,12 @@ pub fn execute(args: &TraceArgs) -> Result<Exit, Failure> {
     let mut probes = ProbeSettings::default();
     for spec in event_specs(&args.events)? {
         spec.apply(&mut probes).map_err(|e| Failure::new(e.to_string()))?;
+    }
+    let asked = !probes.on.is_empty();
+    probes.on.retain(|kind, _| !kind.is_of_the_engine());
+    if asked && probes.on.is_empty() {
+        return Err(Failure::new("these events tell what dejavm does, which is no part of the recording")
+            .advice("switch them on while it does: `dejavm replay FILE --trace EVENT`, or trace-event in the monitor"));
     }
     if begins_like_a_trace(first)? {
         if args.segment.is_some() {
@@ -95,7 +101,7 @@ fn list(format: TraceFormat) {
         crate::output::print(format_args!("{}", events_file()));
         return;
     }
-    for Description { name, arguments, about, .. } in all() {
+    for Description { name, arguments, about, .. } in all().iter().chain(of_the_engine()) {
         let of = |&(name, kind): &(&'static str, ArgumentType)| match kind {
             ArgumentType::U64 => name.to_owned(),
             ArgumentType::Text => format!("{name}:text"),

@@ -3,7 +3,7 @@
 use super::seek::last_hit;
 use super::{Driver, FileReplay, Patience, seek};
 use crate::cmd::go_live;
-use crate::console::{Console, marks};
+use crate::console::{Console, look, marks};
 use dejavm_core::boundary::{Change, Inbound, StopCondition, StopHit, StopPoint, Watch, WatchKind};
 use dejavm_core::machine::Machine;
 use dejavm_core::types::Icount;
@@ -39,7 +39,10 @@ impl ReplayControl<'_> {
     fn travel(&mut self, icount: Icount) -> Result<(), ControlError> {
         match seek(self.session, icount, Patience::UntilQuit(self.console)) {
             Ok(ReplayStop::Interrupted) => Err(ControlError::Failed("interrupted".into())),
-            Ok(ReplayStop::Reached | ReplayStop::Ended | ReplayStop::StopPoint) => Ok(()),
+            Ok(ReplayStop::Reached | ReplayStop::Ended | ReplayStop::StopPoint) => {
+                look::note_seek(self.session.machine().machine(), &self.console.trace);
+                Ok(())
+            }
             Err(SessionError::BeyondEnd { last, .. }) => Err(beyond(last)),
             Err(error) => Err(ControlError::Failed(error.to_string())),
         }

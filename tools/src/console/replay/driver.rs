@@ -91,6 +91,7 @@ impl Driver {
             ReplayStop::Interrupted | ReplayStop::StopPoint => {}
             ReplayStop::Reached | ReplayStop::Ended => {
                 self.goal = None;
+                look::note_seek(session.machine().machine(), &console.trace);
                 self.arrive(Arrival::Seek, session, console);
             }
         }
