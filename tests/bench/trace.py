@@ -2,12 +2,12 @@
 """Measures how fast traces are extracted from a recording of Linux, and how much room they take.
 
     tests/bench/trace.py [--rounds N] [--accel interp|jit] [--from ICOUNT] [--to ICOUNT] [--no-qemu]
+        [--off ROUNDS] [--history QUESTIONS] [--journal FILE] [--only blocks,memory]
 
 Records a Debian kernel that boots and powers off, then by turns, N times (default 3): replays the stretch
 without tracing (one core), and extracts from it all instructions, all blocks, and all loads and stores, with
 one job and with two, into dejavm's own format. QEMU boots the same guest with `-d exec,nochain`, which writes
-a line for each block that it executes, and without. What counts are the ratios of the medians. Last, with all events off: a replay by
-this build, with `--trace` for an event that never comes and without it.
+a line for each block that it executes, and without. What counts are the ratios of the medians.
 
 Needs `cargo build --release`, the guests (guests/debian/build), and qemu-system-x86_64 unless --no-qemu. Run
 it on an idle machine.
@@ -34,7 +34,13 @@ TRACES = {
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--accel", choices=("interp", "jit"), default="interp")
+    parser.add_argument("--accel", choices=("interp", "jit"), default="jit")
+    parser.add_argument("--journal", help="a recording that is there, instead of one made now")
+    parser.add_argument("--off", type=int, default=0, metavar="ROUNDS",
+                        help="so many rounds of whole replays, with an event that never comes and without")
+    parser.add_argument("--history", type=int, default=0, metavar="QUESTIONS",
+                        help="ask so often who wrote somewhere last, once the index is there")
+    parser.add_argument("--only", help="of the traces only these, with commas")
     parser.add_argument("--from", dest="first", type=int, default=None)
     parser.add_argument("--to", dest="last", type=int, default=None)
     parser.add_argument("--no-qemu", action="store_true")
@@ -91,11 +97,39 @@ def dejavm(args, journal, folder):
     command = [program(), "trace", journal, "-e", "machine_power_off", "-o", os.path.join(folder, "none.djt"), "--force"]
     for jobs in ("1", "2"):
         results["untraced", jobs] = (*seconds(command + stretch + ["-j", jobs]), 0, 0)
-        for name, events in TRACES.items():
+        for name in args.only.split(",") if args.only else TRACES:
+            events = TRACES[name]
             output = os.path.join(folder, name + ".djt")
             times = seconds([program(), "trace", journal, *events, "-o", output, "--force", "-j", jobs, *stretch])
             results[name, jobs] = (*times, events_in(output), os.path.getsize(output))
     return results
+
+
+def off(args, journal):
+    """What it costs that events could be on: replays with one that never comes, and without, by turns."""
+    times = {"without": [], "with": []}
+    for _ in range(args.off):
+        for name, more in (("without", []), ("with", ["--trace", "debug_exit"])):
+            times[name].append(seconds([program(), "replay", journal, "--accel", args.accel, *more])[0])
+    medians = {name: statistics.median(list) for name, list in times.items()}
+    print(f"a replay with an event on that never comes: {medians['with']:.2f} s CPU, without {medians['without']:.2f} s"
+          f" ({100 * (medians['with'] / medians['without'] - 1):+.1f} %), medians of {args.off}")
+
+
+def history(args, journal):
+    """How long `dejavm memhist --before` takes, by virtual and by physical address."""
+    events = ["-e", "memory_store,value=1-0xffffffff", "--from", str(args.last - 20000), "--to", str(args.last)]
+    text = subprocess.run([program(), "trace", journal, *events], check=True, capture_output=True, text=True).stdout
+    stores = [dict(word.split("=") for word in line.split()[4:]) for line in text.splitlines()]
+    places = [(store["address"], []) for store in stores] + [(store["physical"], ["--physical"]) for store in stores]
+    ask = [program(), "memhist", journal, "--json", "--before", str(args.last)]
+    first = seconds(ask + [places[0][0]])[1]
+    # An address that nobody wrote to has the whole index made.
+    whole = seconds(ask + ["0xfffffffffffff000"])[1]
+    chosen = places[:: max(1, len(places) // args.history)][: args.history]
+    times = sorted(1000 * seconds(ask + [address, *more])[1] for address, more in chosen)
+    print(f"last store before {args.last}: the first question {first:.2f} s, the index of"
+          f" all {whole:.2f} s, then p50 {times[len(times) // 2]:.0f} ms, p95 {times[len(times) * 95 // 100]:.0f} ms")
 
 
 def qemu(folder):
@@ -115,20 +149,27 @@ def qemu(folder):
 def main():
     args = arguments()
     with tempfile.TemporaryDirectory(prefix="dejavm-bench-") as folder:
-        journal = os.path.join(folder, "run.dj")
-        subprocess.run([program(), "record", "-o", journal, "--idle", "jump", "-nographic", "-no-reboot", "--seed", "1",
-                        *guest()], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        journal = args.journal or os.path.join(folder, "run.dj")
+        if not args.journal:
+            subprocess.run([program(), "record", "-o", journal, "--idle", "jump", "-nographic", "-no-reboot", "--seed", "1",
+                            *guest()], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         info = json.loads(subprocess.run([program(), "info", "--json", journal], check=True, capture_output=True).stdout)
         length = info["length_icount"]
         args.first = 0 if args.first is None else args.first
         args.last = length if args.last is None else min(args.last, length)
         instructions = args.last - args.first
+        if args.off:
+            off(args, journal)
+        if args.history:
+            history(args, journal)
         rounds = []
         for _ in range(args.rounds):
             one = dejavm(args, journal, folder)
             if not args.no_qemu and shutil.which("qemu-system-x86_64"):
                 one |= qemu(folder)
             rounds.append(one)
+        if not rounds:
+            return
         print(f"{instructions} instructions of {length}, --accel {args.accel}, medians of {args.rounds} rounds")
         median = {name: [statistics.median(one[name][k] for one in rounds) for k in range(4)] for name in rounds[0]}
         base = median["untraced", "1"][1]

@@ -86,6 +86,44 @@ fn tables_are_kept_for_their_recording_only_and_made_again_if_damaged() {
 }
 
 #[test]
+fn a_trace_may_be_a_folder_of_parquet_made_by_several() {
+    let desk = Desk::new("tables-trace");
+    desk.demo();
+    let trace = |more: &[&str]| {
+        let events = ["trace", "demo.dj", "-e", "cpu_interrupt", "-e", "uart_write"];
+        desk.expect(&[&events, more].concat(), 0)
+    };
+    trace(&["-o", "all.parquet"]);
+    trace(&["--format", "parquet", "-o", "shared", "--segment", "1/2"]);
+    trace(&["--format", "parquet", "-o", "shared", "--segment", "2/2"]);
+    let file = |folder: &str, segment: u64| {
+        let folder = desk.folder.join(folder).join(format!("segment={segment}"));
+        folder.join("events.parquet")
+    };
+    let mut there = 0;
+    for segment in 0..2 {
+        let [all, shared] = ["all.parquet", "shared"].map(|folder| fs::read(file(folder, segment)).unwrap());
+        assert!(all == shared, "segment {segment}");
+        there += rows(&file("shared", segment));
+    }
+    assert_eq!(there, trace(&[]).lines().count() as u64);
+    let again = ["trace", "demo.dj", "-e", "cpu_interrupt", "-o", "all.parquet"];
+    let said = desk.refused(&again, 1);
+    assert!(said.contains("there already") && said.contains("--force"), "{said}");
+    desk.expect(&[&again[..], &["--force"]].concat(), 0);
+    let said = desk.refused(&["trace", "demo.dj", "-e", "cpu_interrupt", "--format", "parquet"], 1);
+    assert!(said.contains("-o FOLDER"), "{said}");
+}
+
+#[test]
+fn a_guest_that_is_no_linux_has_no_table_of_system_calls() {
+    let desk = Desk::new("tables-no-linux");
+    desk.demo();
+    let said = desk.refused(&["sql", "demo.dj", "--build", "syscalls"], 1);
+    assert!(said.contains("Linux") && said.starts_with("dejavm: "), "{said}");
+}
+
+#[test]
 fn a_folder_that_holds_something_else_is_left_alone() {
     let desk = Desk::new("tables-folder");
     desk.demo();

@@ -17,6 +17,10 @@ fn the_output_is_the_same_however_many_look_at_once() {
     let alone = trace(&desk, &["-e", "*", "-j", "1"]);
     assert!(alone.lines().count() >= 40_000, "one line per instruction at least");
     assert!(alone == trace(&desk, &["-e", "*", "-j", "3"]), "three jobs give another text");
+    for accel in ["interp", "jit"] {
+        let other = trace(&desk, &["-e", "*", "-j", "2", "--accel", accel]);
+        assert!(alone == other, "--accel {accel} gives another text");
+    }
 }
 
 #[test]
@@ -48,4 +52,28 @@ fn what_is_not_there_is_named() {
     desk.demo();
     let said = desk.refused(&["trace", "demo.dj", "-e", "no_such_event"], 1);
     assert!(said.contains("no_such_event"), "{said}");
+}
+
+#[test]
+fn what_the_engine_does_is_seen_while_it_does_and_in_no_trace_of_the_recording() {
+    let desk = Desk::new("trace-engine");
+    desk.demo();
+    for event in ["jit_translate", "tlb_fill", "replay_*"] {
+        let said = desk.refused(&["trace", "demo.dj", "-e", event], 1);
+        assert!(said.contains("no part of the recording") && said.contains("--trace"), "{said}");
+    }
+    assert!(!trace(&desk, &["-e", "*"]).contains("tlb_fill"));
+    let replay = ["replay", "demo.dj", "--monitor", "stdio", "--seek", "2000000", "--trace-file", "events"];
+    let events = ["--trace", "tlb_fill", "--trace", "replay_*", "--trace", "jit_*"];
+    desk.converse(
+        &[replay.as_slice(), &events].concat(),
+        "replay_break 2500000\ncontinue\nreplay_seek 1000000\ntrace-event jit_* off\nquit\n",
+    );
+    let seen = String::from_utf8(desk.bytes("events")).unwrap();
+    let count = |name: &str| seen.lines().filter(|line| line.split(' ').nth(3) == Some(name)).count();
+    assert!(count("tlb_fill") > 0 && count("replay_seek") >= 2, "{seen}");
+    assert!(
+        seen.lines().any(|line| line.starts_with("1000000 ") && line.ends_with(" replay_seek")),
+        "{seen}"
+    );
 }
