@@ -8,9 +8,9 @@ use super::env::Env;
 use super::flags;
 use super::insn::{Insn, insn_flags};
 use super::state::{BlockEnd, CodeSize, Vcpu, attr, seg};
-use super::stops::{DataAccess, Watched};
+use super::stops::DataAccess;
 use crate::boundary::{IoAccess, ProbeEvent, ProbeKind};
-use crate::mem::{Access, AccessKind, Memory, MmuIndex, TableUse, Translation, walk};
+use crate::mem::{Access, AccessKind, Memory, MmuIndex, TableUse, walk};
 use crate::types::{Exception, Gpa, PAGE_OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, Scalar};
 
 impl Vcpu {
@@ -228,7 +228,7 @@ impl Vcpu {
         kind: AccessKind,
         index: MmuIndex,
     ) -> Result<Gpa, Exception> {
-        if let Some(offset) = self.tlb.find(index, va, kind) {
+        if let Some(offset) = self.tlb.find_observed(index, va, kind) {
             return Ok(env.mem.gpa_of(offset as usize));
         }
         let regs = self.paging_regs();
@@ -250,16 +250,15 @@ impl Vcpu {
                     && !self.watching
                     && index != MmuIndex::UserAligned
                 {
-                    let fast = env.mem.fast_write_allowed(offset);
                     let (stops, probes) = (self.stops.watched(va, t.frame), self.probes.watched(va, t.frame));
-                    let watched =
-                        Watched { reads: stops.reads || probes.reads, writes: stops.writes || probes.writes };
-                    let readable = t.readable && !watched.reads;
-                    // What may be written is read so, too: see `load_for_write`.
-                    let writable = t.writable && watched == Watched::default();
-                    let t = Translation { readable, writable, ..t };
+                    let observed = (stops.reads || probes.reads, stops.writes || probes.writes);
                     self.tlb.bind(env.mem.ram.host_address());
-                    self.tlb.insert(index, va, &t, offset as u64, fast);
+                    if observed == (false, false) {
+                        let fast = env.mem.fast_write_allowed(offset);
+                        self.tlb.insert(index, va, &t, offset as u64, fast);
+                    } else {
+                        self.tlb.insert_observed(index, va, &t, offset as u64, observed);
+                    }
                     self.note(env, ProbeKind::TlbFill, || ProbeEvent::TlbFill {
                         address: va & !PAGE_OFFSET_MASK,
                         physical: t.frame.0,

@@ -77,6 +77,8 @@ const TABLES: usize = MmuIndex::UserAligned as usize;
 const CONTEXTS: usize = 8;
 /// Flipped in a write tag if stores to the page must be seen; it moves the page to another slot.
 const WATCHED: u64 = 1 << PAGE_SHIFT;
+/// Flipped in a tag if an observer must see the accesses that it would let through.
+const OBSERVED: u64 = 4 << PAGE_SHIFT;
 /// No RAM page.
 const NO_PAGE: u32 = u32::MAX;
 
@@ -84,7 +86,7 @@ fn slot_of(va: u64) -> usize {
     (va >> PAGE_SHIFT) as usize % ENTRIES
 }
 
-/// A tag that matches nothing in `slot`, neither plain nor watched.
+/// A tag that matches nothing in `slot`, neither plain nor watched nor observed.
 fn no_match(slot: usize) -> u64 {
     (slot as u64 ^ 2) << PAGE_SHIFT
 }
@@ -276,6 +278,40 @@ impl SoftTlb {
             AccessKind::Execute => va ^ e.exec_tag,
         };
         (offset <= PAGE_OFFSET_MASK).then(|| e.host - self.ram + offset)
+    }
+
+    /// [`Self::find`], for who lets the observer of an access know.
+    #[inline]
+    pub fn find_observed(&self, index: MmuIndex, va: u64, kind: AccessKind) -> Option<u64> {
+        let e = self.entry(index, va);
+        let offset = match kind {
+            AccessKind::Read => (va ^ e.read_tag) & !OBSERVED,
+            AccessKind::Write => (va ^ e.write_tag) & !(WATCHED | OBSERVED),
+            AccessKind::Execute => va ^ e.exec_tag,
+        };
+        (offset <= PAGE_OFFSET_MASK).then(|| e.host - self.ram + offset)
+    }
+
+    /// Remembers a translation of which an observer must see loads, stores, or both. What may be
+    /// written is read so, too.
+    pub fn insert_observed(
+        &mut self,
+        index: MmuIndex,
+        va: u64,
+        t: &Translation,
+        ram_offset: u64,
+        (loads, stores): (bool, bool),
+    ) {
+        self.insert(index, va, t, ram_offset, false);
+        let page = va & !PAGE_OFFSET_MASK;
+        let Some(table) = self.live.tables.get_mut(index as usize) else { return };
+        let e = &mut table.entries[slot_of(va)];
+        if t.readable && loads {
+            e.read_tag = page ^ OBSERVED;
+        }
+        if t.writable && (loads || stores) {
+            e.write_tag = page ^ OBSERVED;
+        }
     }
 
     /// The RAM offset of `va` if an access to it needs nobody to look on.

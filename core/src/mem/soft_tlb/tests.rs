@@ -35,7 +35,24 @@ fn empty_entries_match_no_address() {
     for page in (0..2 * ENTRIES as u64).chain((0..64).map(|bit| 1 << bit)) {
         for kind in [AccessKind::Read, AccessKind::Write, AccessKind::Execute] {
             assert_eq!(tlb.find(MmuIndex::Kernel, page << PAGE_SHIFT, kind), None);
+            assert_eq!(tlb.find_observed(MmuIndex::Kernel, page << PAGE_SHIFT, kind), None);
         }
+    }
+}
+
+#[test]
+fn what_is_observed_is_found_by_nobody_else() {
+    for observed in [(true, false), (false, true), (true, true)] {
+        let mut tlb = filled(true);
+        tlb.insert_observed(MmuIndex::User, VA, &ALL, RAM, observed);
+        for (kind, seen) in [(AccessKind::Read, observed.0), (AccessKind::Write, true)] {
+            let found = Some(RAM | 0x678);
+            assert_eq!(tlb.find_observed(MmuIndex::User, VA, kind), found, "{kind:?} {observed:?}");
+            assert_eq!(tlb.find(MmuIndex::User, VA, kind), found.filter(|_| !seen), "{kind:?} {observed:?}");
+        }
+        tlb.allow_fast_writes(MmuIndex::User, VA);
+        assert!(!fast_writes(&tlb));
+        assert_eq!(tlb.find(MmuIndex::User, VA, AccessKind::Execute), Some(RAM | 0x678));
     }
 }
 
