@@ -173,3 +173,22 @@ fn a_huge_answer_is_written_as_it_comes() {
     let refused = desk.refused(&["sql", "demo.dj", query, "--memory", "16"], 1);
     assert!(refused.contains("--memory"), "{refused}");
 }
+
+#[test]
+fn the_queries_of_the_cookbook_are_understood() {
+    let desk = Desk::new("sql-cookbook");
+    desk.demo();
+    let cookbook = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cookbook.md")).unwrap();
+    let queries: Vec<&str> =
+        cookbook.split("```sql\n").skip(1).map(|rest| rest.split_once("\n```").unwrap().0).collect();
+    assert!(queries.len() > 15, "{}", queries.len());
+    let window = ["--from", "0", "--to", "200000"];
+    let mut answered = 0;
+    for query in queries {
+        // The demo's guest is no Linux: of its queries only the plan can be had.
+        let of_linux = query.contains("syscalls") || query.contains("processes");
+        let query = if of_linux { format!("explain {query}") } else { query.to_owned() };
+        answered += usize::from(!csv(&desk, &query, &window).is_empty());
+    }
+    assert!(answered > 10, "{answered} of them gave rows");
+}
