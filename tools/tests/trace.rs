@@ -70,8 +70,6 @@ fn what_the_engine_does_is_seen_while_it_does_and_in_no_trace_of_the_recording()
         "replay_break 2500000\ncontinue\nreplay_seek 1000000\ntrace-event jit_* off\nquit\n",
     );
     let seen = String::from_utf8(desk.bytes("events")).unwrap();
-    let count = |name: &str| seen.lines().filter(|line| line.split(' ').nth(3) == Some(name)).count();
-    assert!(count("tlb_fill") > 0 && count("replay_seek") >= 2, "{seen}");
     assert!(
         seen.lines().any(|line| line.starts_with("1000000 ") && line.ends_with(" replay_seek")),
         "{seen}"
