@@ -148,6 +148,21 @@ fn near(rng: &mut Rng) -> Vec<u8> {
     }
 }
 
+/// Runs code on a state whose bases are often near the end of a page, or of what is mapped.
+fn check_near(lockstep: &mut Lockstep, code: &[u8], rng: &mut Rng) {
+    let mut case = state::input(rng.u64(), code);
+    for base in BASES {
+        let edge = WINDOW + 4096 * rng.below(3);
+        case.registers.gpr[usize::from(base)] = match rng.below(3) {
+            0 => edge.wrapping_add(rng.below(128)).wrapping_sub(64),
+            _ => WINDOW + rng.below(WINDOW_BYTES as u64),
+        };
+    }
+    if let Some(difference) = lockstep.run(&case, rng) {
+        panic!("{code:02x?}\n{difference}");
+    }
+}
+
 #[test]
 fn accesses_near_each_other_do_the_same() {
     if no_translator() {
@@ -157,18 +172,41 @@ fn accesses_near_each_other_do_the_same() {
     fuzz::run(BLOCKS, |seed| {
         let mut rng = Rng::new(seed);
         let code: Vec<u8> = (0..2 + rng.below(24)).flat_map(|_| near(&mut rng)).collect();
-        let mut case = state::input(rng.u64(), &code);
-        for base in BASES {
-            // Often near the end of a page, or of what is mapped.
-            let edge = WINDOW + 4096 * rng.below(3);
-            case.registers.gpr[usize::from(base)] = match rng.below(3) {
-                0 => edge.wrapping_add(rng.below(128)).wrapping_sub(64),
-                _ => WINDOW + rng.below(WINDOW_BYTES as u64),
-            };
+        check_near(&mut lockstep.borrow_mut(), &code, &mut rng);
+    });
+}
+
+/// An instruction that makes flags, of two registers or one and a constant.
+fn compute(rng: &mut Rng) -> Vec<u8> {
+    let (a, b) = (OTHERS[rng.below(8) as usize], OTHERS[rng.below(8) as usize]);
+    let wide = u8::from(rng.one_in(2)) << 3;
+    let row = rng.below(8) as u8;
+    match rng.below(4) {
+        0 => vec![0x40 | wide | a >> 3, 0x83, 0xC0 | row << 3 | a & 7, rng.u64() as u8],
+        1 => vec![0x40 | wide | (b >> 3) << 2 | a >> 3, 0x85, 0xC0 | (b & 7) << 3 | a & 7],
+        _ => vec![0x40 | wide | (b >> 3) << 2 | a >> 3, row << 3 | 1, 0xC0 | (b & 7) << 3 | a & 7],
+    }
+}
+
+#[test]
+fn loops_do_the_same() {
+    if no_translator() {
+        return;
+    }
+    let lockstep = RefCell::new(Lockstep::new());
+    fuzz::run(BLOCKS, |seed| {
+        let mut rng = Rng::new(seed);
+        let any = |rng: &mut Rng| if rng.one_in(2) { near(rng) } else { compute(rng) };
+        let mut code: Vec<u8> = (0..1 + rng.below(8)).flat_map(|_| any(&mut rng)).collect();
+        if rng.one_in(2) {
+            code.extend(compute(&mut rng));
         }
-        if let Some(difference) = lockstep.borrow_mut().run(&case, &mut rng) {
-            panic!("{code:02x?}\n{difference}");
-        }
+        // Jcc to the beginning.
+        let back = (code.len() as i32 + 6).wrapping_neg();
+        code.extend([0x0F, 0x80 | rng.below(16) as u8]);
+        code.extend(back.to_le_bytes());
+        code.extend((0..rng.below(4)).flat_map(|_| any(&mut rng)));
+        check_near(&mut lockstep.borrow_mut(), &code, &mut rng);
     });
 }
 

@@ -181,6 +181,13 @@ impl Asm {
         self.fixups.truncate(mark.fixups);
     }
 
+    /// Fills up to a multiple of `n` with NOPs that nobody comes to.
+    pub fn align(&mut self, n: usize) {
+        while self.here() % n != 0 {
+            self.put(&[0x90]);
+        }
+    }
+
     /// Overwrites the 32-bit value at offset `at`.
     pub fn set32(&mut self, at: usize, value: i32) {
         self.bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());

@@ -126,7 +126,7 @@ pub struct TranslatedBlock {
 pub enum JitUnavailable {
     /// Another kind of host.
     #[error(
-        "the translator needs x86-64 Linux on a processor with BMI2, SSE4.2 and LAHF, which this host is not; --accel interp gives the same results"
+        "the translator needs x86-64 Linux (5.9 or newer) on a processor with BMI2, SSE4.2, LAHF and FSGSBASE, which this host is not; --accel interp gives the same results"
     )]
     Host,
     /// No executable memory.

@@ -4,7 +4,7 @@
 //! depends on no byte outside that page, so a store to it drops all that there is to drop. An
 //! instruction that crosses the end of a page is a block of its own.
 
-use super::emit::Emitter;
+use super::emit::{Emitter, LOOP_LIMIT, loop_end};
 use super::hooks::Step;
 use super::{BLOCK_ENTRY_BYTES, BLOCK_ROOM, Entry, ExitPoint, Jit, KEPT_BYTES, Key, Link, Site, windows};
 use crate::cpu::Insn;
@@ -25,29 +25,45 @@ impl Jit {
             self.clear();
         }
         let (insns, decoded) = read_block(mem, code, key)?;
-        let plan = if key.plain || self.hooks.on { Vec::new() } else { windows::plan(&decoded) };
+        let end = loop_end(&decoded).filter(|_| !self.hooks.on);
+        let plan = match key.plain || self.hooks.on {
+            true => windows::Plan::default(),
+            false => windows::plan(&decoded, end),
+        };
         let origin = self.region.next();
         let (first_site, first_exit) = (self.tables.sites.len() as u32, self.exits.len() as u32);
         let thunks = self.thunks;
         let places = [(key.linear, mem.ram.host_address() + key.ram_offset)];
-        let mut e = Emitter::new(origin, &thunks, &places, first_site, first_exit, &insns[0], &plan);
+        let mut e = Emitter::new(
+            origin,
+            &thunks,
+            &places,
+            first_site,
+            first_exit,
+            &insns[0],
+            &decoded,
+            &plan.accesses,
+        );
+        if let Some(end) = end {
+            e.set_loop(end, plan.invariant);
+        }
         e.trust = self.trust;
         e.instrument(self.hooks, self.tables.notes.steps.len() as u32);
-        let mut rip = key.linear;
         let mut goes_on = true;
         for (n, (i, insn)) in decoded.iter().zip(&insns).enumerate() {
             e.followed = n + 1 < decoded.len();
-            goes_on = e.instruction(i, insn, rip, ends_block(i));
-            rip = rip.wrapping_add(u64::from(insn.len));
+            goes_on = e.instruction(i, insn, i.ip(), ends_block(i));
             if !goes_on {
                 break;
             }
         }
         if goes_on {
-            e.fall_through(rip);
+            e.fall_through(e.next_rip());
         }
+        e.second_form(&decoded, &insns);
         e.finish();
-        Some(self.publish(&e, key, None, rip.wrapping_sub(key.linear)))
+        let bytes = insns.iter().map(|insn| u64::from(insn.len)).sum();
+        Some(self.publish(&e, key, None, bytes))
     }
 
     /// Translates the instruction at `key` that crosses the end of its page and goes on at
@@ -63,6 +79,7 @@ impl Jit {
         bytes.extend_from_slice(mem.ram.slice(second as usize, MAX_INSN_BYTES - first_part));
         let insn = decode_one(&bytes, CodeSize::Bits64)?;
         let i = decoder(&bytes, CodeSize::Bits64, linear).decode();
+        let decoded = [i];
         let rest = usize::from(insn.len).checked_sub(in_page).filter(|rest| *rest > 0)?;
         mem.watch_code(ram_offset as usize, in_page);
         mem.watch_code(second as usize, rest);
@@ -71,7 +88,7 @@ impl Jit {
         let thunks = self.thunks;
         let ram = mem.ram.host_address();
         let places = [(linear, ram + ram_offset), (linear.wrapping_add(in_page as u64), ram + second)];
-        let mut e = Emitter::new(origin, &thunks, &places, first_site, first_exit, &insn, &[]);
+        let mut e = Emitter::new(origin, &thunks, &places, first_site, first_exit, &insn, &decoded, &[]);
         e.trust = self.trust;
         e.instrument(self.hooks, self.tables.notes.steps.len() as u32);
         let behind = linear.wrapping_add(u64::from(insn.len));
@@ -156,4 +173,4 @@ fn read_block(mem: &mut Memory, code: &mut DecodeCache, key: Key) -> Option<(Vec
     (!insns.is_empty()).then_some((insns, decoded))
 }
 
-const _: () = assert!(PARTS * BLOCK_LIMIT * 200 < BLOCK_ROOM);
+const _: () = assert!((PARTS * BLOCK_LIMIT + LOOP_LIMIT) * 200 < BLOCK_ROOM);

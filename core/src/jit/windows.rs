@@ -64,10 +64,22 @@ struct Scan {
     seen: Vec<Seen>,
 }
 
-/// The windows of the instructions of a block.
-pub fn plan(insns: &[Instruction]) -> Vec<Access> {
+/// The windows of a block.
+#[derive(Default)]
+pub struct Plan {
+    /// Those of each instruction.
+    pub accesses: Vec<Access>,
+    /// The windows that lie where they lay in the iteration before, if the block is a loop: bit n for
+    /// number n.
+    pub invariant: u8,
+}
+
+/// The windows of the instructions of a block, which is a loop up to instruction `end`, if that is given.
+pub fn plan(insns: &[Instruction], end: Option<usize>) -> Plan {
     let mut scan = Scan { registers: [Value { number: 0, plus: 0 }; 16], next: 0, seen: Vec::new() };
     scan.forget_all();
+    let begin = scan.registers;
+    let mut constant = Vec::new();
     let mut factory = InstructionInfoFactory::new();
     for (n, i) in insns.iter().enumerate() {
         if !followed(i) {
@@ -77,8 +89,12 @@ pub fn plan(insns: &[Instruction]) -> Vec<Access> {
         let info = factory.info_options(i, InstructionInfoOptions::NONE);
         scan.accesses(n, i, info);
         scan.writes(i, info);
+        if end == Some(n) {
+            let same = begin.iter().zip(&scan.registers).filter(|(then, now)| then == now);
+            constant = same.map(|(value, _)| value.number).collect();
+        }
     }
-    choose(insns.len(), scan.seen)
+    choose(insns.len(), scan.seen, &constant)
 }
 
 impl Scan {
@@ -271,10 +287,10 @@ fn followed(i: &Instruction) -> bool {
 }
 
 /// Makes windows of accesses through the same value.
-fn choose(insns: usize, seen: Vec<Seen>) -> Vec<Access> {
+fn choose(insns: usize, seen: Vec<Seen>, constant: &[u32]) -> Plan {
     let mut accesses = vec![Access::default(); insns];
     let mut done = vec![false; seen.len()];
-    let mut slot = 0;
+    let (mut slot, mut invariant) = (0, 0);
     for first in 0..seen.len() {
         if done[first] || usize::from(slot) == WINDOWS {
             continue;
@@ -299,7 +315,10 @@ fn choose(insns: usize, seen: Vec<Seen>) -> Vec<Access> {
             let access = &mut accesses[s.insn];
             *(if s.stack { &mut access.stack } else { &mut access.operand }) = Some(window);
         }
+        if constant.contains(&seen[first].value) {
+            invariant |= 1 << slot;
+        }
         slot += 1;
     }
-    accesses
+    Plan { accesses, invariant }
 }

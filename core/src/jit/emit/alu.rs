@@ -1,5 +1,6 @@
 //! ADD, ADC, SUB, SBB, CMP, AND, OR, XOR, TEST, INC, DEC, NEG, NOT: the host's own.
 
+use super::lazy::{By, How, Redo};
 use super::{Emitted, Emitter, Host};
 use crate::cpu::exec::form::{Shape, shape, width};
 use crate::jit::asm::{Alu, Rm, Width, host};
@@ -35,6 +36,19 @@ impl Binary {
         }
     }
 
+    /// How the flags are made again, behind the instruction.
+    fn redo(self, w: Width, r: u8, by: By) -> Option<Redo> {
+        let (how, by) = match self {
+            Self::Test => (How::Test, by),
+            Self::Alu(Alu::Cmp) => (How::Cmp, by),
+            Self::Alu(Alu::Add) => (How::Add, by),
+            Self::Alu(Alu::Sub) => (How::Sub, by),
+            Self::Alu(Alu::And | Alu::Or | Alu::Xor) => (How::Test, By::Register(r)),
+            Self::Alu(Alu::Adc | Alu::Sbb) => return None,
+        };
+        Redo::new(how, w, r, by)
+    }
+
     fn prepare(self, e: &mut Emitter<'_>) {
         if matches!(self, Self::Alu(Alu::Adc | Alu::Sbb)) {
             e.need_flags(Host::NoOf);
@@ -54,12 +68,14 @@ fn binary(e: &mut Emitter<'_>, i: &Instruction, op: Binary) -> Emitted {
             op.prepare(e);
             op.with(e, w, Rm::R(to), from);
             finish(e, op, w, r0, to);
+            e.flags.redo = op.redo(w, r0, By::Register(r1));
         }
         Shape::RegImm => {
             let to = e.target(w, r0, host::RCX);
             op.prepare(e);
             op.with_imm(e, w, Rm::R(to), imm);
             finish(e, op, w, r0, to);
+            e.flags.redo = op.redo(w, r0, By::Immediate(imm));
         }
         Shape::RegMem => {
             let Some(m) = e.operand(w.bytes(), false) else { return Emitted::No };

@@ -88,7 +88,7 @@ fn bit_string(e: &mut Emitter<'_>, w: Width, r: u8, write: bool) -> Option<Mem> 
     e.asm.wide(Width::Q, &[0xC1], 7, Rm::R(host::RDX));
     e.asm.put(&[3 + log]);
     e.asm.lea(Width::Q, host::RCX, Mem { base: host::RCX, index: host::RDX, scale: log, disp: 0 });
-    Some(e.translate(w.bytes(), write))
+    Some(e.translate(w.bytes(), write, false))
 }
 
 /// The source operand, and the register of the result with its old value.

@@ -52,9 +52,9 @@ pub(super) enum Behind {
 /// Code that is rarely run, put behind the rest.
 pub(super) enum Cold {
     /// The instruction of a site is interpreted.
-    Slow { label: Label, site: u32, behind: Behind },
+    Slow { label: Label, site: u32, flags: FlagState, behind: Behind },
     /// The vector registers are to be loaded, before instruction `number` at `rip`.
-    Vectors { label: Label, resume: Label, refused: Refused },
+    Vectors { label: Label, resume: Label, refused: Refused, flags: FlagState },
     /// The x87 state likewise; the vector registers are to be loaded again if they were.
     X87 { label: Label, resume: Label, refused: Refused, vectors: bool },
     /// The branch of instruction `number` is taken.
@@ -64,7 +64,7 @@ pub(super) enum Cold {
     /// The block is not at its address now.
     Moved { label: Label },
     /// A window of instruction `number` at `rip` is not within a page.
-    Narrow { label: Label, number: u32, rip: u64 },
+    Narrow { label: Label, number: u32, rip: u64, flags: FlagState },
     /// The code that a call expects to be returned to, at linear address `rip`.
     Return { label: Label, rip: u64 },
     /// A return that was not expected, to linear address RCX; RSP moves by `released` bytes.
@@ -105,8 +105,10 @@ impl Emitter<'_> {
 
     pub(super) fn emit_cold(&mut self, cold: Cold) {
         match cold {
-            Cold::Slow { label, site, behind } => {
+            Cold::Slow { label, site, flags, behind } => {
                 self.asm.bind(label);
+                self.flags = flags;
+                self.save_flags();
                 self.asm.mov_imm(host::RCX, u64::from(site));
                 match behind {
                     Behind::Nothing => self.asm.jmp_to(self.thunks.slow_end),
@@ -142,11 +144,13 @@ impl Emitter<'_> {
                     self.go_to(rip);
                 }
             }
-            Cold::Vectors { label, resume, refused } => {
+            Cold::Vectors { label, resume, refused, flags } => {
                 self.asm.bind(label);
                 self.asm.call_to(self.thunks.load_vectors);
                 self.asm.alu_imm(Alu::Cmp, Width::D, Rm::R(host::RCX), 0);
                 self.asm.jcc(5, resume);
+                self.flags = flags;
+                self.save_flags();
                 self.refuse(refused);
             }
             Cold::X87 { label, resume, refused, vectors } => {
@@ -173,8 +177,10 @@ impl Emitter<'_> {
                 let exit = self.new_exit(self.start, None);
                 self.leave_by(exit);
             }
-            Cold::Narrow { label, number, rip } => {
+            Cold::Narrow { label, number, rip, flags } => {
                 self.asm.bind(label);
+                self.flags = flags;
+                self.save_flags();
                 self.counted(Alu::Add, number);
                 self.jump_linked(rip, false);
                 let exit = self.exits.last_mut().expect("just made");
@@ -268,6 +274,9 @@ impl Emitter<'_> {
 
     /// If condition `cc` holds, on to `rip`; else what follows.
     pub(super) fn branch(&mut self, cc: u8, rip: u64) {
+        if self.branch_back(cc, rip) {
+            return;
+        }
         self.need_flags(needs_of(cc));
         let label = self.asm.label();
         self.asm.jcc(cc, label);
@@ -297,8 +306,10 @@ impl Emitter<'_> {
     }
 
     pub(super) fn slow_label(&mut self) -> Label {
-        let asm = &mut self.asm;
-        *self.slow.get_or_insert_with(|| asm.label())
+        let (asm, flags) = (&mut self.asm, self.flags);
+        let (label, known) = *self.slow.get_or_insert_with(|| (asm.label(), flags));
+        debug_assert!(known == flags);
+        label
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where the guest's arithmetic flags are: in AX, in the host's flags, or in both.
 
 use super::Emitter;
+use super::lazy::Redo;
 
 /// Which guest flags are in the host's flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,12 +21,23 @@ pub(super) struct FlagState {
     pub(super) ax: bool,
     /// Which of them are in the host's flags.
     pub(super) host: Host,
+    /// How to make them again.
+    pub(super) redo: Option<Redo>,
 }
+
+impl FlagState {
+    /// They are in AX alone.
+    pub(super) const SAVED: Self = Self { ax: true, host: Host::None, redo: None };
+}
+
 impl Emitter<'_> {
     /// Makes AX hold the flags.
     pub(super) fn save_flags(&mut self) {
         if !self.flags.ax {
-            debug_assert!(self.flags.host == Host::All);
+            if self.flags.host != Host::All {
+                let redo = self.flags.redo.expect("flags are saved, or can be made again, or nobody asks");
+                redo.emit(&mut self.asm);
+            }
             self.asm.save_flags();
             self.flags.ax = true;
         }
@@ -39,7 +51,7 @@ impl Emitter<'_> {
 
     /// The guest's flags were all made anew in AX.
     pub fn flags_made(&mut self) {
-        self.flags = FlagState { ax: true, host: Host::None };
+        self.flags = FlagState::SAVED;
     }
 
     /// Guest flags in the host's flags.
@@ -47,21 +59,23 @@ impl Emitter<'_> {
         if self.flags.host >= need {
             return;
         }
+        debug_assert!(self.flags.ax);
         if need == Host::NoOf {
             self.asm.sahf();
             self.flags.host = Host::NoOf;
         } else {
             self.asm.restore_flags();
-            self.flags = FlagState { ax: false, host: Host::All };
+            self.flags.ax = false;
+            self.flags.host = Host::All;
         }
     }
 
     /// The last host instruction left all guest flags in the host's.
     pub fn flags_written(&mut self) {
-        self.flags = FlagState { ax: false, host: Host::All };
+        self.flags = FlagState { ax: false, host: Host::All, redo: None };
     }
 
-    /// From AX alone to the state that the code behind expects.
+    /// From AX to the state that the code behind expects.
     pub(super) fn restore_as(&mut self, want: FlagState) {
         match want.host {
             Host::None => {}

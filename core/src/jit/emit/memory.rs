@@ -83,26 +83,43 @@ impl Emitter<'_> {
             return None;
         }
         self.spoil_flags();
+        self.memory_lazily(bytes, write, false)
+    }
+
+    /// [`Self::memory`], but flags need not be in AX; and a multiple of `bytes`, which is 16 then, if
+    /// it is to be `aligned`.
+    pub(super) fn memory_lazily(&mut self, bytes: usize, write: bool, aligned: bool) -> Option<Mem> {
+        if !self.addressable() {
+            return None;
+        }
+        self.spoil_flags_lazily();
         let found = self.linear();
         debug_assert!(found);
-        Some(self.translate(bytes, write))
+        Some(self.translate(bytes, write, aligned))
     }
 
     /// From a linear address in RCX to a host address there; RDX is lost. The flags must have
-    /// been spoiled.
+    /// been spoiled, lazily at least.
     ///
     /// This is what keeps generated code within guest RAM: the address that comes out is the
     /// page of an entry whose tag equals the page of the linear address, plus an offset that
     /// leaves `bytes` bytes up to the end of the page.
-    pub(super) fn translate(&mut self, bytes: usize, write: bool) -> Mem {
-        debug_assert!(self.flags.ax && self.flags.host == Host::None);
+    pub(super) fn translate(&mut self, bytes: usize, write: bool, aligned: bool) -> Mem {
+        debug_assert!(self.flags.host == Host::None && (bytes == 16 || !aligned));
         let tag = if write { tlb_layout::WRITE_TAG } else { tlb_layout::READ_TAG };
         let slow = self.slow_label();
         self.find_entry();
         self.asm.alu(Alu::Xor, Width::Q, host::RCX, Rm::Gs(Mem::at(host::RDX, tag)));
-        self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::R(host::RCX), 0x1000 - bytes as u64);
-        // JA
-        self.asm.jcc(7, slow);
+        if aligned {
+            // TEST RCX: all bits but those of a multiple of 16 in the page. JNE
+            self.asm.sized_ext(Width::Q, 0xF6, 0, Rm::R(host::RCX));
+            self.asm.imm(Width::Q, !0xFF0);
+            self.asm.jcc(5, slow);
+        } else {
+            self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::R(host::RCX), 0x1000 - bytes as u64);
+            // JA
+            self.asm.jcc(7, slow);
+        }
         self.asm.alu(Alu::Add, Width::Q, host::RCX, Rm::Gs(Mem::at(host::RDX, tlb_layout::HOST)));
         Mem::at(host::RCX, 0)
     }
@@ -117,12 +134,12 @@ impl Emitter<'_> {
 
     /// [`Self::translate`] for `[reg + disp]` of a host register that holds a linear address.
     pub(super) fn translate_at(&mut self, reg: u8, disp: i32, bytes: usize, write: bool) -> Mem {
-        self.spoil_flags();
+        self.spoil_flags_lazily();
         if disp == 0 {
             self.asm.mov(host::RCX, reg);
         } else {
             self.asm.lea(Width::Q, host::RCX, Mem::at(reg, disp));
         }
-        self.translate(bytes, write)
+        self.translate(bytes, write, false)
     }
 }

@@ -36,6 +36,8 @@ mod flag_ops;
 mod flags;
 mod hooks;
 mod idle;
+mod lazy;
+mod loops;
 mod memory;
 mod mov;
 mod msr;
@@ -50,6 +52,7 @@ mod window;
 mod x87;
 
 pub use flags::{Host, needs_of};
+pub use loops::{LOOP_LIMIT, loop_end};
 pub use memory::Effective;
 
 use super::asm::{Alu, Asm, Label, Mem, NONE, Rm, Width, host};
@@ -112,7 +115,12 @@ pub struct Emitter<'a> {
     insn: Insn,
     number: u32,
     rip: u64,
-    slow: Option<Label>,
+    /// Where the instruction is interpreted, and the guest's flags there.
+    slow: Option<(Label, FlagState)>,
+    /// The instructions of the block.
+    decoded: &'a [Instruction],
+    /// The loop that the block is.
+    own_loop: Option<loops::Loop>,
     /// The windows of each instruction.
     plan: &'a [Access],
     /// The windows that were checked: bit n for number n.
@@ -143,12 +151,13 @@ impl<'a> Emitter<'a> {
         first_site: u32,
         first_exit: u32,
         first: &Insn,
+        decoded: &'a [Instruction],
         plan: &'a [Access],
     ) -> Self {
         let mut e = Self {
             asm: Asm::new(origin),
             thunks,
-            flags: FlagState { ax: true, host: Host::None },
+            flags: FlagState::SAVED,
             cold: Vec::new(),
             first_site,
             first_exit,
@@ -161,6 +170,8 @@ impl<'a> Emitter<'a> {
             number: 0,
             rip: places[0].0,
             slow: None,
+            decoded,
+            own_loop: None,
             plan,
             open: 0,
             vectors: false,
@@ -252,7 +263,8 @@ impl<'a> Emitter<'a> {
             Emitted::End => false,
             Emitted::No => self.interpret(ends),
         };
-        if let Some(label) = self.slow.take() {
+        self.forget_redo(i);
+        if let Some((label, flags)) = self.slow.take() {
             let site = self.site(emitted == Emitted::End);
             let behind = match emitted {
                 Emitted::Done if self.open != 0 => Behind::Elsewhere(self.number, self.next_rip()),
@@ -264,7 +276,7 @@ impl<'a> Emitter<'a> {
                 }
                 _ => Behind::Nothing,
             };
-            self.cold.push(Cold::Slow { label, site, behind });
+            self.cold.push(Cold::Slow { label, site, flags, behind });
         }
         self.number += 1;
         goes_on

@@ -86,7 +86,7 @@ fn writes_flags(m: Mnemonic) -> bool {
 
 /// Leaves to the interpreter unless `m` is a multiple of 16.
 pub(super) fn check_aligned(e: &mut Emitter<'_>, m: Mem) {
-    e.spoil_flags();
+    e.spoil_flags_lazily();
     let slow = e.slow_label();
     let low = if m.disp & 15 == 0 && m.index == crate::jit::asm::NONE {
         m.base
@@ -174,9 +174,12 @@ pub fn emit(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
 
 fn memory(e: &mut Emitter<'_>, code: Code, write: bool) -> Mem {
     let bytes = code.op_code().memory_size().size();
-    let m = e.operand(bytes, write).expect("asked before");
-    if wants_alignment(code) {
-        check_aligned(e, m);
+    if !wants_alignment(code) {
+        return e.operand(bytes, write).expect("asked before");
     }
-    m
+    if let Some(m) = e.window_operand(bytes, write) {
+        check_aligned(e, m);
+        return m;
+    }
+    e.memory_lazily(bytes, write, true).expect("asked before")
 }

@@ -12,13 +12,13 @@ impl Emitter<'_> {
         if self.vectors {
             return;
         }
-        self.spoil_flags();
+        self.spoil_flags_lazily();
         let (label, resume) = (self.asm.label(), self.asm.label());
         self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::M(Mem::at(host::RSP, field::VECTORS)), 0);
         self.asm.jcc(4, label);
         self.asm.bind(resume);
         let refused = self.refusal();
-        self.cold.push(Cold::Vectors { label, resume, refused });
+        self.cold.push(Cold::Vectors { label, resume, refused, flags: self.flags });
         self.vectors = true;
     }
 

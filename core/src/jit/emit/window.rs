@@ -14,15 +14,23 @@ impl Emitter<'_> {
     /// The memory operand as a host operand, as by [`Self::memory`]; but it may have an index, and
     /// the guest's flags may still be in the host's.
     pub fn operand(&mut self, bytes: usize, write: bool) -> Option<Mem> {
+        match self.window_operand(bytes, write) {
+            Some(m) => Some(m),
+            None => self.memory_lazily(bytes, write, false),
+        }
+    }
+
+    /// [`Self::operand`], if it is reached through a window.
+    pub(super) fn window_operand(&mut self, bytes: usize, write: bool) -> Option<Mem> {
         let insn = self.insn;
         let disp = insn.disp as i64 as i32;
         let plain = insn.index == ZERO && insn.seg == SEG_FLAT && insn.addr_mask == u64::MAX;
         let near = i64::from(disp) == insn.disp as i64;
         match self.planned().operand {
             Some(window) if plain && near && insn.base < 16 => {
-                self.through(window, insn.base, disp, bytes, write).or_else(|| self.memory(bytes, write))
+                self.through(window, insn.base, disp, bytes, write)
             }
-            _ => self.memory(bytes, write),
+            _ => None,
         }
     }
 
@@ -55,7 +63,7 @@ impl Emitter<'_> {
             self.open_window(w, g, low, delta);
         }
         let Some(h) = pinned(g) else {
-            self.spoil_flags();
+            self.spoil_flags_lazily();
             self.asm.load(Width::Q, host::RCX, Rm::M(slot(g)));
             self.asm.alu(Alu::Add, Width::Q, host::RCX, delta);
             return Some(Mem::at(host::RCX, disp));
@@ -73,11 +81,11 @@ impl Emitter<'_> {
     /// entry matched, and every access through it lies within it (`through`), as long as its
     /// registers are what the plan says. `open` is reset wherever translations may change.
     fn open_window(&mut self, w: Window, g: u8, low: i32, delta: Rm) {
-        self.spoil_flags();
+        self.spoil_flags_lazily();
         let tag =
             Rm::Gs(Mem::at(host::RDX, if w.write { tlb_layout::WRITE_TAG } else { tlb_layout::READ_TAG }));
         let label = self.asm.label();
-        self.cold.push(Cold::Narrow { label, number: self.number, rip: self.rip });
+        self.cold.push(Cold::Narrow { label, number: self.number, rip: self.rip, flags: self.flags });
         let h = self.read(g, host::RCX);
         self.asm.lea(Width::Q, host::RCX, Mem { base: h, index: NONE, scale: 0, disp: low });
         self.find_entry();
