@@ -196,11 +196,11 @@ fn what_gdb_changes_in_a_recording_is_in_its_journal() {
         "set {long}0x209000 = 0x1122334455667788\nset $r15 = 77\n\
          hbreak *0x2001b4\ncontinue\nset $xmm3.uint128 = 5\nset {char}0x209008 = 9\np/x $r15\n\
          set $st0 = 1.5\nset $fctrl = 0x27f\nset $cr8 = 0\nset $gs = $ss\nset $cr3 = $cr3 | 8\np $st0\n\
-         x/1xg 0x209000\nx/1db 0x209008\nmonitor info replay\ndelete\nset $cr4 = 0\n",
+         x/1xg 0x209000\nx/1db 0x209008\nmonitor info replay\ndelete\nset $cr8 = 16\n",
     );
     in_order(
         &text,
-        &["Breakpoint 1, ", "0x1122334455667788", "= 1.5", "0x209008:", "9", "cr4 cannot be 0x0"],
+        &["Breakpoint 1, ", "0x1122334455667788", "= 1.5", "0x209008:", "9", "cr8 cannot be 0x10"],
     );
     let at = icount_in(&text);
     // The error ended gdb's script, and gdb let the guest go on.
@@ -259,9 +259,7 @@ fn the_monitor_starts_and_ends_the_server() {
         answer.push_str(&String::from_utf8_lossy(&some[..read]));
     }
     client.write_all(&packet(&format!("qRcmd,{}", hex("gdbserver none")))).unwrap();
-    let mut last = Vec::new();
-    client.read_to_end(&mut last).expect("it is sent away");
-    assert!(last.ends_with(b"$OK#9a"), "with an answer: {}", last.escape_ascii());
+    client.read_to_end(&mut Vec::new()).expect("it is sent away");
     let start = Instant::now();
     while other.exists() {
         assert!(start.elapsed() < PATIENCE, "the socket is still there");
