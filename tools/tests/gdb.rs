@@ -200,7 +200,7 @@ fn what_gdb_changes_in_a_recording_is_in_its_journal() {
     );
     in_order(
         &text,
-        &["Breakpoint 1, ", "0x1122334455667788", "= 1.5", "0x209008:", "9", "cr8 cannot be 0x10"],
+        &["Breakpoint 1, ", "= 1.5", "0x1122334455667788", "0x209008:", "9", "cr8 cannot be 0x10"],
     );
     let at = icount_in(&text);
     // The error ended gdb's script, and gdb let the guest go on.
