@@ -259,7 +259,9 @@ fn the_monitor_starts_and_ends_the_server() {
         answer.push_str(&String::from_utf8_lossy(&some[..read]));
     }
     client.write_all(&packet(&format!("qRcmd,{}", hex("gdbserver none")))).unwrap();
-    client.read_to_end(&mut Vec::new()).expect("it is sent away");
+    let mut last = Vec::new();
+    client.read_to_end(&mut last).expect("it is sent away");
+    assert!(last.ends_with(b"$OK#9a"), "with an answer: {}", last.escape_ascii());
     let start = Instant::now();
     while other.exists() {
         assert!(start.elapsed() < PATIENCE, "the socket is still there");

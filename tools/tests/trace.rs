@@ -63,15 +63,12 @@ fn what_the_engine_does_is_seen_while_it_does_and_in_no_trace_of_the_recording()
         assert!(said.contains("no part of the recording") && said.contains("--trace"), "{said}");
     }
     assert!(!trace(&desk, &["-e", "*"]).contains("tlb_fill"));
-    let replay = ["replay", "demo.dj", "--monitor", "stdio", "--seek", "2000000", "--trace-file", "events"];
+    let replay = ["replay", "demo.dj", "--monitor", "stdio", "--seek", "200000", "--trace-file", "events"];
     let events = ["--trace", "tlb_fill", "--trace", "replay_*", "--trace", "jit_*"];
     desk.converse(
         &[replay.as_slice(), &events].concat(),
-        "replay_break 2500000\ncontinue\nreplay_seek 1000000\ntrace-event jit_* off\nquit\n",
+        "replay_break 250000\ncontinue\nreplay_seek 100000\ntrace-event jit_* off\nquit\n",
     );
     let seen = String::from_utf8(desk.bytes("events")).unwrap();
-    assert!(
-        seen.lines().any(|line| line.starts_with("1000000 ") && line.ends_with(" replay_seek")),
-        "{seen}"
-    );
+    assert!(seen.lines().any(|line| line.starts_with("100000 ") && line.ends_with(" replay_seek")), "{seen}");
 }

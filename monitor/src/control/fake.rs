@@ -33,12 +33,18 @@ impl Fake {
     }
 
     pub fn with_vcpus(mode: Mode, vcpus: u32) -> Self {
+        let mut fake = Self::booted(mode, vcpus);
+        for id in 0..vcpus as usize {
+            fake.machine.load_vcpu(id, CpuState::reset(id));
+        }
+        fake
+    }
+
+    /// With vCPU 0 where the kernel is entered, in 64-bit mode.
+    pub fn booted(mode: Mode, vcpus: u32) -> Self {
         let config = MachineConfig { ram_bytes: RAM_BYTES, vcpus, ..MachineConfig::default() };
         let images = Images { kernel: kernel(), initrd: None };
-        let mut machine = Machine::new(&config, images).expect("a machine of 8 MiB");
-        for id in 0..vcpus as usize {
-            machine.load_vcpu(id, CpuState::reset(id));
-        }
+        let machine = Machine::new(&config, images).expect("a machine of 8 MiB");
         Self {
             state: RunState::Paused,
             mode,

@@ -166,10 +166,14 @@ const WRITES: [(u8, &str, &str); 13] = [
 #[test]
 fn all_registers_are_written_as_far_as_the_cpu_could_hold_the_value() {
     let mut live = Client::new(Mode::Live, 1);
+    live.run.0.borrow_mut().0 = Fake::booted(Mode::Live, 1);
+    let cr3 = live.ask("p1d");
     for (number, value, after) in WRITES {
         assert_eq!(live.ask(&format!("P{number:x}={value}")), "OK", "register {number:#x}");
         assert_eq!(live.ask(&format!("p{number:x}")), after, "register {number:#x}");
     }
+    // Through those tables the descriptors are found.
+    assert_eq!(live.ask(&format!("P1d={cr3}")), "OK");
     let registers = live.ask("g");
     let refused = [
         ("P1b=2211000000000000", "E.cr0 cannot be 0x1122: the CPU does not take that value"),

@@ -248,6 +248,8 @@ mod tests {
         outbox.allow_sending();
         drop(first);
         assert_eq!(next(&receiver), Incoming::Closed { id });
+        assert!(receiver.recv_timeout(Duration::from_millis(100)).is_err(), "the first may wait for answers");
+        outbox.close();
         let Incoming::Opened { .. } = next(&receiver) else { panic!("no second client") };
         let address = address.to_owned();
         drop(listening);

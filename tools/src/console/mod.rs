@@ -262,6 +262,12 @@ impl Console {
         }
     }
 
+    /// Ends the gdb server; its client goes once it has the answer to what it asked last.
+    pub fn dismiss_debugger(&mut self) {
+        self.gdb_server = None;
+        self.part_from_debugger();
+    }
+
     /// Gives the client of a gdb server a moment to hear the last.
     pub fn part_from_debugger(&mut self) {
         let Some(client) = self.debugger.detach() else { return };

@@ -103,6 +103,7 @@ pub fn drive<L: Log>(
     let marks = Marks::new();
     let mut standing = Standing { paused: start_paused, started: !start_paused, marks };
     let ended = run(session, console, monitors, mode, &mut standing);
+    console.dismiss_debugger();
     monitors.close(console);
     ended
 }

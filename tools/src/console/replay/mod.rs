@@ -62,6 +62,7 @@ pub fn drive(
     let mut driver = Driver::new(start_paused || console.in_monitor(), started, marks);
     let ended = run(session, console, monitors, file, until, &mut driver);
     if !matches!(ended, Ok(Ended::GoLive(_))) {
+        console.dismiss_debugger();
         monitors.close(console);
     }
     ended
