@@ -290,7 +290,12 @@ fn port_writes_are_recorded_and_replayed() {
     assert_eq!(say(&mut client, "i /b 0x3ff"), "portb[0x03ff] = 0x5a\n");
     assert_eq!(say(&mut client, &format!("logfile {}", log.display())), "");
     assert_eq!(say(&mut client, "trace-event uart_write on"), "");
+    let at_first = say(&mut client, "when");
     assert_eq!(say(&mut client, "c"), "");
+    // What is written at the very start and a mark there have one place, which a seek stops before.
+    while say(&mut client, "when") == at_first {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     assert_eq!(say(&mut client, "o /b 0x3f8 0x42"), "");
     while say(&mut client, "ringbuf_read console 10") != "B\n" {
         std::thread::sleep(Duration::from_millis(20));

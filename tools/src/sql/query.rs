@@ -11,7 +11,7 @@ use datafusion::error::Result as PlanResult;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan};
-use datafusion::physical_plan::{RecordBatchStream, execute_stream};
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext, col, lit};
 use dejavm_core::types::Icount;
 use dejavm_trace::export::Table;
