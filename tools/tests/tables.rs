@@ -82,7 +82,7 @@ fn tables_are_kept_for_their_recording_only_and_made_again_if_damaged() {
     }
     // Another recording under the same name.
     fs::rename(desk.folder.join("demo.dj"), desk.folder.join("first.dj")).unwrap();
-    desk.expect(&["trim", "first.dj", "--to", "3000000", "-o", "demo.dj"], 0);
+    desk.expect(&["trim", "first.dj", "--to", "100000", "-o", "demo.dj"], 0);
     let calls = ["sql", "demo.dj", "--build", "calls"];
     desk.expect(&calls, 0);
     assert!(!path.exists(), "a table of another recording");
