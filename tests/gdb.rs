@@ -5,7 +5,7 @@
 use dejavm_tests::cli::{Scratch, guest_file, program, record, run};
 use dejavm_tests::ksymtab;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long gdb may take for a script.
@@ -41,6 +41,18 @@ fn serve(journal: &Path, socket: &Path) -> Server {
     server
 }
 
+/// What gdb says to a script.
+fn gdb(scratch: &Scratch, commands: &str) -> Output {
+    let script = scratch.file("script.gdb");
+    std::fs::write(&script, commands).expect("a file");
+    Command::new("timeout")
+        .args([&PATIENCE.as_secs().to_string(), "gdb", "-nx", "-batch", "-x"])
+        .arg(&script)
+        .stdin(Stdio::null())
+        .output()
+        .expect("gdb")
+}
+
 #[test]
 fn a_wrong_value_in_the_kernel_leads_back_to_its_writer() {
     if Command::new("gdb").arg("--version").stdout(Stdio::null()).status().is_err() {
@@ -55,7 +67,6 @@ fn a_wrong_value_in_the_kernel_leads_back_to_its_writer() {
     let append = "console=ttyS0 nokaslr dejavm.mode=poweroff";
     run(record(&journal, "vmlinuz-cloud", 1, append).args(["--until", UNTIL])).success();
     let _server = serve(&journal, &socket);
-    let script = scratch.file("script.gdb");
     let commands = format!(
         "set pagination off\nset confirm off\nsymbol-file {}\ntarget remote {}\n\
          hbreak securityfs_create_dir\ncontinue\nbacktrace 2\nprint *(long*)&loops_per_jiffy\n\
@@ -65,13 +76,7 @@ fn a_wrong_value_in_the_kernel_leads_back_to_its_writer() {
         symbols.display(),
         socket.display()
     );
-    std::fs::write(&script, commands).expect("a file");
-    let output = Command::new("timeout")
-        .args([&PATIENCE.as_secs().to_string(), "gdb", "-nx", "-batch", "-x"])
-        .arg(&script)
-        .stdin(Stdio::null())
-        .output()
-        .expect("gdb");
+    let output = gdb(&scratch, &commands);
     // What the monitor says comes on the other stream.
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
@@ -135,7 +140,6 @@ fn a_session_at_source_level() {
     command.args(["record", "-nographic", "-m", "16M", "-kernel"]).arg(&guest).arg("-o").arg(&journal);
     assert_eq!(run(&mut command).status, Some(33), "the guest's own exit status");
     let _server = serve(&journal, &socket);
-    let script = scratch.file("script.gdb");
     let mut commands = format!(
         "set pagination off\nset confirm off\nfile {}\ntarget remote {}\n",
         guest.display(),
@@ -145,13 +149,7 @@ fn a_session_at_source_level() {
         commands += &format!("echo \\n>>> {command}\\n\n{command}\n");
     }
     commands += "maintenance flush register-cache\nbacktrace 1\ndetach\n";
-    std::fs::write(&script, commands).expect("a file");
-    let output = Command::new("timeout")
-        .args([&PATIENCE.as_secs().to_string(), "gdb", "-nx", "-batch", "-x"])
-        .arg(&script)
-        .stdin(Stdio::null())
-        .output()
-        .expect("gdb");
+    let output = gdb(&scratch, &commands);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut rest = text.as_str();
     for (command, answers) in SOURCE_LEVEL {

@@ -209,18 +209,22 @@ fn a_device_writes_over_code_by_dma() {
     assert!(seen, "the device writes {bytes:x?}");
 }
 
-/// A loop that stores to a counter, reads it back and calls.
-fn counting() -> Vec<u8> {
+/// A loop that stores to a counter, reads it back, and each time that its bits in `mask` are 0 calls what
+/// stores `gap` bytes behind it.
+fn calling(mask: u32, gap: usize) -> Vec<u8> {
     assembled(|a| {
         let (mut again, mut called) = (a.create_label(), a.create_label());
         a.mov(edi, layout::DATA as u32)?;
         a.set_label(&mut again)?;
         a.inc(dword_ptr(rdi))?;
         a.mov(eax, dword_ptr(rdi))?;
-        a.test(eax, 0x3F)?;
+        a.test(eax, mask)?;
         a.jnz(again)?;
         a.call(called)?;
         a.jmp(again)?;
+        if gap > 0 {
+            a.db(&vec![0xCC; gap])?;
+        }
         a.set_label(&mut called)?;
         a.add(ebx, eax)?;
         a.mov(dword_ptr(rdi + 8), ebx)?;
@@ -233,7 +237,7 @@ fn stop_points_stop_translated_code_where_they_stop_the_interpreter() {
     if no_translator() {
         return;
     }
-    let code = counting();
+    let code = calling(0x3F, 0);
     let watch = |start, kind| StopCondition::Watch(Watch { space: Space::Linear, start, len: 4, kind });
     let conditions = [
         StopCondition::Breakpoint { address: layout::KERNEL + 5 + 5 + 2 },
@@ -270,32 +274,13 @@ fn stop_points_stop_translated_code_where_they_stop_the_interpreter() {
     }
 }
 
-/// A loop that calls, now and then, what is in another page.
-fn calling_afar() -> Vec<u8> {
-    assembled(|a| {
-        let (mut again, mut called) = (a.create_label(), a.create_label());
-        a.mov(edi, layout::DATA as u32)?;
-        a.set_label(&mut again)?;
-        a.inc(dword_ptr(rdi))?;
-        a.mov(eax, dword_ptr(rdi))?;
-        a.test(eax, 0x1F)?;
-        a.jnz(again)?;
-        a.call(called)?;
-        a.jmp(again)?;
-        a.db(&[0xCC; 0x1000])?;
-        a.set_label(&mut called)?;
-        a.add(ebx, eax)?;
-        a.mov(dword_ptr(rdi + 8), ebx)?;
-        a.ret()
-    })
-}
-
 #[test]
 fn translated_code_keeps_off_the_pages_of_breakpoints_and_off_no_other() {
     if no_translator() {
         return;
     }
-    let code = calling_afar();
+    // What is called is in another page.
+    let code = calling(0x1F, 0x1000);
     let page = (layout::KERNEL >> 12) + 1;
     // The store of the function behind the page of the loop.
     let address = layout::KERNEL + code.len() as u64 - 4;

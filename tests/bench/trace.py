@@ -19,11 +19,12 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from setup import guest, program
+
+APPEND = "console=ttyS0 dejavm.mode=poweroff"
 TRACES = {
     "instructions": ["-e", "cpu_instruction"],
     "blocks": ["-e", "cpu_block"],
@@ -45,24 +46,6 @@ def arguments():
     parser.add_argument("--to", dest="last", type=int, default=None)
     parser.add_argument("--no-qemu", action="store_true")
     return parser.parse_args()
-
-
-def file_of(*parts):
-    path = os.path.join(*parts)
-    if not os.path.exists(path):
-        sys.exit(f"{path} is missing: `cargo build --release` and `guests/debian/build` make what is needed")
-    return path
-
-
-def program():
-    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
-    return os.environ.get("DEJAVM") or file_of(target, "release", "dejavm")
-
-
-def guest():
-    guests = os.environ.get("DEJAVM_GUESTS", os.path.join(ROOT, "target", "guests"))
-    kernel, initrd = file_of(guests, "vmlinuz-cloud"), file_of(guests, "initrd.gz")
-    return ["-m", "256M", "-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 dejavm.mode=poweroff"]
 
 
 def seconds(command, **more):
@@ -135,7 +118,7 @@ def history(args, journal):
 def qemu(folder):
     """The same guest in QEMU: without and with a log of its blocks."""
     board = ["qemu-system-x86_64", "-M", "pc,hpet=off", "-nodefaults", "-display", "none", "-accel", "tcg", "-net", "none",
-             "-no-reboot", "-serial", "null", "-icount", "shift=1,sleep=off", *guest()]
+             "-no-reboot", "-serial", "null", "-icount", "shift=1,sleep=off", *guest("256M", APPEND)]
     log = os.path.join(folder, "exec.log")
     plain = seconds(board)
     traced = seconds(board + ["-d", "exec,nochain", "-D", log])
@@ -152,7 +135,7 @@ def main():
         journal = args.journal or os.path.join(folder, "run.dj")
         if not args.journal:
             subprocess.run([program(), "record", "-o", journal, "--idle", "jump", "-nographic", "-no-reboot", "--seed", "1",
-                            *guest()], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+                            *guest("256M", APPEND)], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         info = json.loads(subprocess.run([program(), "info", "--json", journal], check=True, capture_output=True).stdout)
         length = info["length_icount"]
         args.first = 0 if args.first is None else args.first

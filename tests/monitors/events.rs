@@ -1,6 +1,7 @@
 //! The events of a real run, in the order in which a program hears of them.
 
-use super::{SPIN, connect, ended_well, kernel, place, start, wait_for};
+use super::{SPIN, connect, ended_well, place, start, wait_for};
+use dejavm_tests::busy_guest::elf;
 use dejavm_tests::cli::{Scratch, on, program, run};
 use std::io::Write as _;
 use std::process::Command;
@@ -9,7 +10,7 @@ use std::process::Command;
 fn a_program_hears_of_all_that_happens_to_a_run() {
     let scratch = Scratch::new("events");
     let [journal, guest, socket, core] = ["run.dj", "spin", "q.sock", "core"].map(|name| scratch.file(name));
-    std::fs::write(&guest, kernel(SPIN)).expect("a file");
+    std::fs::write(&guest, elf(SPIN)).expect("a file");
     let mut command = Command::new(program());
     command.arg("record").arg("-o").arg(&journal).arg("--kernel").arg(&guest).args(["-m", "16M", "-S"]);
     command.args(["-serial", "null", "-monitor", "none", "-qmp", &place(&socket)]);

@@ -3,6 +3,7 @@
 mod events;
 mod serial;
 
+use dejavm_tests::busy_guest::elf;
 use dejavm_tests::cli::{Scratch, on, program, run};
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -240,19 +241,6 @@ fn descriptors_are_passed_over_a_socket() {
 /// Jumps in place.
 const SPIN: &[u8] = &[0xEB, 0xFE];
 
-/// An ELF executable with some code.
-fn kernel(code: &[u8]) -> Vec<u8> {
-    const AT: u64 = 1 << 20;
-    let words = |words: &[u64]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
-    let mut file = b"\x7FELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3E\0\x01\0\0\0".to_vec();
-    file.extend(words(&[AT, 64, 0]));
-    file.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 64, 0, 0, 0, 0, 0]);
-    file.extend([1, 0, 0, 0, 7, 0, 0, 0]);
-    file.extend(words(&[120, AT, AT, code.len() as u64, 4096, 4096]));
-    file.extend(code);
-    file
-}
-
 /// A monitor for people at a socket: sends a line, gives what comes before the next prompt.
 fn say(client: &mut UnixStream, line: &str) -> String {
     client.write_all(format!("{line}\r").as_bytes()).expect("room");
@@ -274,7 +262,7 @@ fn say(client: &mut UnixStream, line: &str) -> String {
 fn port_writes_are_recorded_and_replayed() {
     let scratch = Scratch::new("door");
     let [journal, guest, socket, log] = ["run.dj", "spin", "h.sock", "log"].map(|name| scratch.file(name));
-    std::fs::write(&guest, kernel(SPIN)).expect("a file");
+    std::fs::write(&guest, elf(SPIN)).expect("a file");
     let mut command = Command::new(program());
     command.arg("record").arg("-o").arg(&journal).arg("--kernel").arg(&guest).args(["-m", "16M", "-S"]);
     command.args(["-chardev", "ringbuf,id=console,size=4K", "-serial", "chardev:console"]);

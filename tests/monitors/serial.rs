@@ -1,7 +1,8 @@
 //! A serial port with somebody at its other side: at sockets, a terminal, named pipes; and a monitor at a
 //! terminal.
 
-use super::{PATIENCE, connect, ended_well, kernel, place, say, wait_for};
+use super::{PATIENCE, connect, ended_well, place, say, wait_for};
+use dejavm_tests::busy_guest::elf;
 use dejavm_tests::cli::{Scratch, on, program, run};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read, Write};
@@ -49,7 +50,7 @@ fn a_serial_port_moves_from_a_socket_to_a_terminal_to_pipes() {
     let scratch = Scratch::new("serial");
     let [journal, guest, socket, console, pipe] =
         ["run.dj", "echo", "h.sock", "c.sock", "pipe"].map(|name| scratch.file(name));
-    std::fs::write(&guest, kernel(ECHO)).expect("a file");
+    std::fs::write(&guest, elf(ECHO)).expect("a file");
     let mut command = Command::new(program());
     command.arg("record").arg("-o").arg(&journal).arg("--kernel").arg(&guest).args(["-m", "16M"]);
     command.args(["-serial", &place(&console), "-monitor", &place(&socket)]);
@@ -108,7 +109,7 @@ fn a_serial_port_moves_from_a_socket_to_a_terminal_to_pipes() {
 fn monitors_at_a_terminal_and_at_pipes() {
     let scratch = Scratch::new("monitor-pty");
     let [guest, pipe] = ["echo", "pipe"].map(|name| scratch.file(name));
-    std::fs::write(&guest, kernel(ECHO)).expect("a file");
+    std::fs::write(&guest, elf(ECHO)).expect("a file");
     let halves = ["in", "out"].map(|half| scratch.file(&format!("pipe.{half}")));
     assert!(Command::new("mkfifo").args(&halves).status().expect("mkfifo").success());
     let mut command = Command::new(program());

@@ -86,6 +86,17 @@ pub struct StatsArgs {
     pub json: bool,
 }
 
+/// Where a result goes.
+#[derive(Debug, Args)]
+pub struct ResultArgs {
+    /// Where it goes (default: stdout).
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write over an existing output.
+    #[arg(long)]
+    pub force: bool,
+}
+
 /// A format of coverage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CoverageFormat {
@@ -113,12 +124,9 @@ pub struct CoverageArgs {
     /// The format of the output.
     #[arg(long, value_enum, default_value = "drcov", conflicts_with = "json")]
     pub format: CoverageFormat,
-    /// Where it goes (default: stdout).
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Write over an existing output.
-    #[arg(long)]
-    pub force: bool,
+    /// The output.
+    #[command(flatten)]
+    pub result: ResultArgs,
     /// As JSON.
     #[arg(long)]
     pub json: bool,
@@ -154,12 +162,9 @@ pub struct CallgraphArgs {
     /// The format (default: svg if the output ends with .svg, else folded).
     #[arg(long, value_enum, conflicts_with = "json")]
     pub format: Option<CallgraphFormat>,
-    /// Where it goes (default: stdout).
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Write over an existing output.
-    #[arg(long)]
-    pub force: bool,
+    /// The output.
+    #[command(flatten)]
+    pub result: ResultArgs,
     /// As JSON: a list of stacks with their instructions.
     #[arg(long)]
     pub json: bool,

@@ -19,8 +19,8 @@ mod trace;
 mod window;
 
 pub use analyse::{
-    CallgraphArgs, CallgraphFormat, CoverageArgs, CoverageFormat, MemhistArgs, ModuleSpec, StatsArgs,
-    StatsPart,
+    CallgraphArgs, CallgraphFormat, CoverageArgs, CoverageFormat, MemhistArgs, ModuleSpec, ResultArgs,
+    StatsArgs, StatsPart,
 };
 pub use checkpoints::{CheckpointArgs, CheckpointBudget};
 pub use dump::DumpArgs;

@@ -42,7 +42,7 @@ pub fn execute(args: &CallgraphArgs) -> Result<Exit, Failure> {
     let names = Names { kernel, program: args.symbols.as_ref().zip(program) };
     let lines = graph.folded(&|label| names.of(label));
     let bytes = encode(args, &lines)?;
-    analysis_output::write(args.output.as_deref(), args.force, &bytes)?;
+    analysis_output::write(&args.result, &bytes)?;
     Ok(Exit::Success)
 }
 
@@ -82,7 +82,7 @@ impl Names<'_> {
 }
 
 fn encode(args: &CallgraphArgs, lines: &[String]) -> Result<Vec<u8>, Failure> {
-    let is_svg = args.output.as_ref().and_then(|path| path.extension()).is_some_and(|e| e == "svg");
+    let is_svg = args.result.output.as_ref().and_then(|path| path.extension()).is_some_and(|e| e == "svg");
     let by_name = if is_svg { CallgraphFormat::Svg } else { CallgraphFormat::Folded };
     if args.json {
         let stack = |line: &String| {

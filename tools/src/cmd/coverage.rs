@@ -55,7 +55,7 @@ pub fn execute(args: &CoverageArgs) -> Result<Exit, Failure> {
     }
     let blocks = within(coverage.blocks(), args.module.as_ref(), symbols.as_ref());
     let bytes = encode(args, &blocks, symbols)?;
-    analysis_output::write(args.output.as_deref(), args.force, &bytes)?;
+    analysis_output::write(&args.result, &bytes)?;
     Ok(Exit::Success)
 }
 
