@@ -4,7 +4,7 @@
 //! stop points must not. SDM vol. 3, chapter 4.
 
 use crate::cpu::CpuState;
-use crate::cpu::state::{cr0, cr4, efer};
+use crate::cpu::state::{cr0, cr4};
 use crate::mem::Memory;
 use crate::types::{Gpa, PAGE_OFFSET_MASK, PAGE_SIZE};
 
@@ -22,7 +22,7 @@ pub fn translate(memory: &Memory, cpu: &CpuState, address: u64) -> Option<Gpa> {
     if cpu.cr4 & cr4::PAE == 0 {
         return legacy(memory, cpu, address);
     }
-    let (mut table, levels) = if cpu.efer & efer::LMA != 0 {
+    let (mut table, levels) = if cpu.long_mode() {
         (cpu.cr3 & FRAME, 4)
     } else {
         let pdpte = cpu.pdpte[(address >> 30) as usize & 3];
@@ -90,6 +90,7 @@ pub fn pieces(address: u64, mut rest: &mut [u8]) -> impl Iterator<Item = (u64, &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::state::efer;
 
     fn long_mode() -> (Memory, CpuState) {
         let mut memory = Memory::new(1 << 20).unwrap();

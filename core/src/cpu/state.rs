@@ -466,7 +466,7 @@ impl Vcpu {
     /// Recomputes what is derived from CS, CPL, control registers, EFLAGS.AC, TF and DR7.
     pub fn refresh(&mut self) {
         let s = &self.state;
-        self.code_size = if s.efer & efer::LMA != 0 && s.segs[seg::CS].attributes & attr::L != 0 {
+        self.code_size = if s.long_mode() && s.segs[seg::CS].attributes & attr::L != 0 {
             CodeSize::Bits64
         } else if s.segs[seg::CS].attributes & attr::DB != 0 {
             CodeSize::Bits32
@@ -550,15 +550,15 @@ impl Vcpu {
     pub fn real_mode(&self) -> bool {
         self.cr0 & cr0::PE == 0
     }
+}
 
+impl CpuState {
     /// Whether IA32_EFER.LMA is set.
     #[inline]
     pub fn long_mode(&self) -> bool {
         self.efer & efer::LMA != 0
     }
-}
 
-impl CpuState {
     /// The same state in the one form that equal states share, for saving and hashing.
     pub fn canonical(&self) -> Self {
         Self { flags: self.flags.canonical(), ..self.clone() }

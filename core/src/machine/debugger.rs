@@ -9,7 +9,7 @@ use crate::boundary::{Change, CpuRegister};
 use crate::cpu::insn::RIP;
 use crate::cpu::state::{CpuState, Segment, attr, cr0, efer, seg};
 use crate::cpu::system::control::{set_cr0, set_cr3, set_cr4};
-use crate::cpu::system::descriptor::{Descriptor, is_null};
+use crate::cpu::system::descriptor::{self, Descriptor, is_null};
 use crate::cpu::system::load_segment::{null_segment, real_segment, v86_segment};
 use crate::cpu::system::msr::set_efer;
 use crate::cpu::{Flags, flags, quiet_walk};
@@ -146,7 +146,7 @@ fn write_selector(cpu: &mut CpuState, mem: &Memory, r: usize, value: u64) -> Res
 }
 
 fn null_selector(cpu: &CpuState, r: usize, selector: u16) -> Result<Segment, Refusal> {
-    let stack_may = cpu.efer & efer::LMA != 0 && cpu.cpl < 3;
+    let stack_may = cpu.long_mode() && cpu.cpl < 3;
     if r == seg::CS || (r == seg::SS && !stack_may) {
         return Err("it needs a segment");
     }
@@ -154,17 +154,10 @@ fn null_selector(cpu: &CpuState, r: usize, selector: u16) -> Result<Segment, Ref
 }
 
 fn find_descriptor(cpu: &CpuState, mem: &Memory, selector: u16) -> Result<Descriptor, Refusal> {
-    let (base, limit) = match selector & 4 {
-        0 => (cpu.gdtr.base, u32::from(cpu.gdtr.limit)),
-        _ if cpu.ldtr.attributes & attr::P != 0 => (cpu.ldtr.base, cpu.ldtr.limit),
-        _ => return Err("there is no LDT"),
-    };
-    let offset = u32::from(selector & !7);
-    if offset + 7 > limit {
-        return Err("the descriptor table has no such entry");
+    if selector & 4 != 0 && cpu.ldtr.attributes & attr::P == 0 {
+        return Err("there is no LDT");
     }
-    let address = base.wrapping_add(offset.into());
-    let address = if cpu.efer & efer::LMA != 0 { address } else { address & 0xFFFF_FFFF };
+    let address = descriptor::place(cpu, selector).ok_or("the descriptor table has no such entry")?;
     let mut bytes = [0; 8];
     if !quiet_walk::read_virtual(mem, cpu, address, &mut bytes) {
         return Err("the descriptor table is not in memory");

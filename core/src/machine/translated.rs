@@ -170,7 +170,6 @@ impl Guest for World<'_, '_, '_> {
         let rip = cpu.rip();
         // [`Runner::goes_on`] has looked.
         let seen_calm = system::interruptible(cpu);
-        self.refresh(frame, seen_calm);
         let answer = if straight {
             CONTINUE
         } else if let Some(entry) = self.tables.jump_target(rip) {
@@ -179,6 +178,7 @@ impl Guest for World<'_, '_, '_> {
         } else {
             return LEAVE;
         };
+        self.refresh(frame, seen_calm);
         self.take_up(frame);
         answer
     }

@@ -150,9 +150,11 @@ impl Table {
     }
 
     fn clear(&mut self) {
-        for n in 0..PAGE_ENTRIES {
-            if self.used[n] != 0 {
-                self.clear_entry(n);
+        const PART: usize = 64;
+        for first in (0..PAGE_ENTRIES).step_by(PART) {
+            // Compared at once, since most are empty.
+            if self.used[first..first + PART] != [0; PART] {
+                (first..first + PART).for_each(|n| self.clear_entry(n));
             }
         }
         self.summary = [0; SUMMARY / 64];
@@ -271,10 +273,17 @@ impl SoftTlb {
     /// The RAM offset of `va` if a translation that allows the access is known.
     #[inline]
     pub fn find(&self, index: MmuIndex, va: u64, kind: AccessKind) -> Option<u64> {
+        self.lookup(index, va, kind, (0, WATCHED))
+    }
+
+    /// The RAM offset of `va` if the tag for the access matches, but for the bits of `ignored`: those of a
+    /// read tag, those of a write tag.
+    #[inline(always)]
+    fn lookup(&self, index: MmuIndex, va: u64, kind: AccessKind, ignored: (u64, u64)) -> Option<u64> {
         let e = self.entry(index, va);
         let offset = match kind {
-            AccessKind::Read => va ^ e.read_tag,
-            AccessKind::Write => (va ^ e.write_tag) & !WATCHED,
+            AccessKind::Read => (va ^ e.read_tag) & !ignored.0,
+            AccessKind::Write => (va ^ e.write_tag) & !ignored.1,
             AccessKind::Execute => va ^ e.exec_tag,
         };
         (offset <= PAGE_OFFSET_MASK).then(|| e.host - self.ram + offset)
@@ -283,13 +292,7 @@ impl SoftTlb {
     /// [`Self::find`], for who lets the observer of an access know.
     #[inline]
     pub fn find_observed(&self, index: MmuIndex, va: u64, kind: AccessKind) -> Option<u64> {
-        let e = self.entry(index, va);
-        let offset = match kind {
-            AccessKind::Read => (va ^ e.read_tag) & !OBSERVED,
-            AccessKind::Write => (va ^ e.write_tag) & !(WATCHED | OBSERVED),
-            AccessKind::Execute => va ^ e.exec_tag,
-        };
-        (offset <= PAGE_OFFSET_MASK).then(|| e.host - self.ram + offset)
+        self.lookup(index, va, kind, (OBSERVED, WATCHED | OBSERVED))
     }
 
     /// Remembers a translation of which an observer must see loads, stores, or both. What may be
@@ -317,9 +320,7 @@ impl SoftTlb {
     /// The RAM offset of `va` if an access to it needs nobody to look on.
     #[inline]
     pub fn find_fast(&self, index: MmuIndex, va: u64, write: bool) -> Option<u64> {
-        let e = self.entry(index, va);
-        let offset = va ^ if write { e.write_tag } else { e.read_tag };
-        (offset <= PAGE_OFFSET_MASK).then(|| e.host - self.ram + offset)
+        self.lookup(index, va, if write { AccessKind::Write } else { AccessKind::Read }, (0, 0))
     }
 
     /// Translations lead to the RAM at this host address from now on. What led elsewhere is forgotten.

@@ -3,6 +3,7 @@
 
 use super::link::{Input, Link};
 use super::ring::{self, Ring};
+use crate::dump::reason;
 use crate::transport::{Place, SocketSpec};
 use crossbeam_channel::Sender;
 use std::fs::{File, OpenOptions};
@@ -150,7 +151,7 @@ impl Backend {
             Self::Null | Self::Monitor(_) => Sink::Nowhere,
             Self::Remote(place) => Sink::Link(
                 Link::open(place, id, inputs.clone(), notice.clone())
-                    .map_err(|e| format!("Failed to open '{}': {}", self.filename(), cause(&e)))?,
+                    .map_err(|e| format!("Failed to open '{}': {}", self.filename(), reason(&e)))?,
             ),
             Self::Stdio { .. } => Sink::Stdout,
             Self::Ring { size_bytes } => Sink::Ring(Ring::new(*size_bytes)?),
@@ -158,7 +159,8 @@ impl Backend {
                 let mut options = OpenOptions::new();
                 options.create(true).write(true).append(*append).truncate(!append);
                 let file = options.open(path);
-                let file = file.map_err(|e| format!("Could not open '{}': {}", path.display(), cause(&e)))?;
+                let file =
+                    file.map_err(|e| format!("Could not open '{}': {}", path.display(), reason(&e)))?;
                 Sink::File(file)
             }
         })
@@ -193,11 +195,6 @@ impl Sink {
             }
         }
     }
-}
-
-/// What the host says of an error.
-fn cause(error: &std::io::Error) -> String {
-    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// Why there is no backend of that kind.

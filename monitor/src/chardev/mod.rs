@@ -114,12 +114,11 @@ impl Chardevs {
         if !label.starts_with(|c: char| c.is_ascii_alphabetic()) || !label.chars().all(good) {
             return Err("Parameter 'id' expects an identifier".into());
         }
-        let is_stdio = |backend: &Backend| matches!(backend, Backend::Stdio { .. });
         let devices = self.lock();
         if devices.list.iter().any(|device| device.label == label) {
             return Err(format!("Chardev with id '{label}' already exists"));
         }
-        if is_stdio(&backend) && devices.list.iter().any(|device| is_stdio(&device.backend)) {
+        if stdio_is_taken(&devices.list, label, &backend) {
             return Err(TWICE_AT_STDIO.into());
         }
         drop(devices);
@@ -137,16 +136,12 @@ impl Chardevs {
     /// all stays as it was.
     pub fn change(&self, label: &str, backend: Backend) -> Result<Option<String>, String> {
         let devices = self.lock();
-        let taken = devices.list.iter().any(|other| {
-            matches!((&other.backend, &backend), (Backend::Stdio { .. }, Backend::Stdio { .. }))
-                && other.label != label
-        });
         let device = devices.list.iter().find(|device| device.label == label);
         let user = device.ok_or_else(|| format!("Chardev '{label}' does not exist"))?.user;
         if user == User::Monitor {
             return Err("Chardev user does not support chardev hotswap".into());
         }
-        if taken {
+        if stdio_is_taken(&devices.list, label, &backend) {
             return Err(TWICE_AT_STDIO.into());
         }
         drop(devices);
@@ -273,6 +268,12 @@ impl Chardevs {
 }
 
 const TWICE_AT_STDIO: &str = "cannot use stdio by multiple character devices";
+
+/// Whether a device of another label is at the terminal, where only one can be.
+fn stdio_is_taken(list: &[Device], label: &str, backend: &Backend) -> bool {
+    let is_stdio = |backend: &Backend| matches!(backend, Backend::Stdio { .. });
+    is_stdio(backend) && list.iter().any(|other| is_stdio(&other.backend) && other.label != label)
+}
 
 fn not_found(label: &str) -> String {
     format!("Chardev '{label}' not found")

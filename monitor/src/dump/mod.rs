@@ -144,7 +144,7 @@ pub enum DumpError {
 }
 
 /// The host's reason, as `strerror` has it.
-fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }

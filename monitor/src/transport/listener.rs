@@ -161,8 +161,7 @@ fn listen<S: Socket>(
     Ok(())
 }
 
-/// Forgets those who are gone, and tells how many are there. A connection's threads hold its outbox for as
-/// long as it is.
+/// Forgets those whose connection has ended, and tells how many are there.
 fn in_talk(clients: &mut Vec<Arc<Outbox>>) -> usize {
     clients.retain(|outbox| !outbox.is_closed());
     clients.len()

@@ -3,13 +3,15 @@
 
 use super::CheckpointError;
 use super::entry::Head;
-use super::keeper::{Capture, Keeper, PIECE_PAGES, Spent};
+use super::keeper::{Capture, Keeper, PIECE_PAGES};
 use super::machine::{PAGE_BYTES, SaveMachine};
+use super::pace::Pace;
 use super::pages::{Fetch, PageId, ZERO};
 use super::store::{Store, StoreError, Target};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 /// A content that is not known: it differs from every other.
 pub(super) const UNKNOWN: PageId = PageId::MAX;
@@ -79,9 +81,20 @@ impl Tracker {
         self.keeper.keep(Capture { head, numbers, pieces });
     }
 
-    /// What the other thread spent on checkpoints since the last call.
-    pub fn take_spent(&self) -> Spent {
-        std::mem::take(&mut self.keeper.known().spent)
+    /// [`Self::take`] where `unsaved` pages are to be copied; `pace` hears what it took, and what the other
+    /// thread has spent on those before.
+    pub fn take_paced<M: SaveMachine>(
+        &mut self,
+        machine: &mut M,
+        head: Head,
+        unsaved: usize,
+        pace: &mut Pace,
+    ) {
+        let start = Instant::now();
+        self.take(machine, head);
+        pace.copied(unsaved, start.elapsed());
+        let spent = std::mem::take(&mut self.keeper.known().spent);
+        pace.kept(spent.pages, spent.time);
     }
 
     /// A checkpoint that is not kept with the others: for places near by that are wanted again

@@ -10,7 +10,7 @@ use std::fmt;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Identifies the machine of a run at its beginning, and how this dejavm writes its state down.
@@ -91,11 +91,8 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
         let Some(trail) = trail else { return };
         let at = machine.position();
         let InputsHash { count: events, hash: inputs } = trail.inputs;
-        let start = Instant::now();
-        trail.tracker.take(machine, Head { at, events, inputs, state: Vec::new().into() });
-        trail.pace.copied(unsaved, start.elapsed());
-        let spent = trail.tracker.take_spent();
-        trail.pace.kept(spent.pages, spent.time);
+        let head = Head { at, events, inputs, state: Vec::new().into() };
+        trail.tracker.take_paced(machine, head, unsaved, &mut trail.pace);
         trail.last = at.icount;
     }
 }

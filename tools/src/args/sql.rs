@@ -1,6 +1,6 @@
 //! The options of `dejavm sql`.
 
-use super::ImageArgs;
+use super::{ImageArgs, Segment};
 use clap::{Args, ValueEnum};
 use dejavm_trace::export::{ColumnType, Table};
 use std::path::PathBuf;
@@ -33,8 +33,8 @@ pub struct SqlArgs {
     #[arg(long, value_name = "TABLE", value_delimiter = ',', value_parser = table, conflicts_with = "query")]
     pub build: Vec<Table>,
     /// With --build: only the Kth of N shares, which workers can make at once and on several machines.
-    #[arg(long, value_name = "K/N", requires = "build", value_parser = share)]
-    pub segment: Option<(u64, u64)>,
+    #[arg(long, value_name = "K/N", requires = "build")]
+    pub segment: Option<Segment>,
     /// Where tables are kept (default: FILE.djq beside FILE.dj).
     #[arg(long, value_name = "FOLDER", conflicts_with = "no_cache")]
     pub cache: Option<PathBuf>,
@@ -73,14 +73,6 @@ fn table(text: &str) -> Result<Table, String> {
         let names: Vec<&str> = Table::ALL.iter().map(|table| table.name()).collect();
         format!("there are {}", names.join(", "))
     })
-}
-
-/// `K/N`, counted from 1.
-fn share(text: &str) -> Result<(u64, u64), String> {
-    let parsed = text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
-    parsed
-        .filter(|&(k, n)| (1..=n).contains(&k) && n <= 1 << 20)
-        .ok_or_else(|| "a share is K/N with K from 1 to N, as in 1/4".to_owned())
 }
 
 /// The tables and their columns, as text.

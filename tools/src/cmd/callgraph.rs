@@ -1,32 +1,30 @@
 //! `dejavm callgraph`: where the instructions of a stretch were executed, by stacks.
 
 use super::stretch::Stretch;
+use super::symbol_files::KernelSearch;
 use super::{analysis_output, symbol_files};
 use crate::args::{CallgraphArgs, CallgraphFormat, ModuleSpec};
 use crate::error::Failure;
 use crate::exit::Exit;
-use dejavm_core::machine::Machine;
 use dejavm_trace::analysis::callgraph::{CallGraph, Label, probes};
 use dejavm_trace::linux::Symbols;
 use inferno::flamegraph;
 use serde_json::{Value, json};
-use std::sync::Mutex;
 
-/// The kernel's symbols are looked for again after so many pieces without them: early in a boot there
-/// are none.
+/// The kernel's symbols are looked for again after so many pieces without them.
 const LOOK_AGAIN: u64 = 64;
 
 /// Does it.
 pub fn execute(args: &CallgraphArgs) -> Result<Exit, Failure> {
     let program = args.symbols.as_ref().map(symbol_files::of_file).transpose()?;
     let mut stretch = Stretch::open(&args.stretch.journal, &args.stretch.window)?;
-    let kernel = Mutex::new((0, None));
+    let kernel = KernelSearch::every(LOOK_AGAIN);
     let mut graph = CallGraph::new(stretch.from);
     let looked = stretch.look(
         "following calls",
         probes(),
         &|records, machine| {
-            find_kernel(&kernel, machine);
+            kernel.look(machine);
             records.to_vec()
         },
         &mut |records| {
@@ -38,21 +36,11 @@ pub fn execute(args: &CallgraphArgs) -> Result<Exit, Failure> {
         return Ok(exit);
     }
     graph.finish(stretch.to);
-    let kernel = kernel.into_inner().ok().and_then(|(_, symbols)| symbols);
-    let names = Names { kernel, program: args.symbols.as_ref().zip(program) };
+    let names = Names { kernel: kernel.found(), program: args.symbols.as_ref().zip(program) };
     let lines = graph.folded(&|label| names.of(label));
     let bytes = encode(args, &lines)?;
     analysis_output::write(&args.result, &bytes)?;
     Ok(Exit::Success)
-}
-
-fn find_kernel(kernel: &Mutex<(u64, Option<Symbols>)>, machine: &Machine) {
-    let Ok(mut kernel) = kernel.try_lock() else { return };
-    let (looks, symbols) = &mut *kernel;
-    if symbols.is_none() && *looks % LOOK_AGAIN == 0 {
-        *symbols = symbol_files::of_kernel(machine);
-    }
-    *looks += 1;
 }
 
 struct Names<'a> {

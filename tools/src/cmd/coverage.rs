@@ -1,6 +1,7 @@
 //! `dejavm coverage`: which code ran, as drcov or lcov.
 
 use super::stretch::Stretch;
+use super::symbol_files::KernelSearch;
 use super::{analysis_output, symbol_files};
 use crate::args::{CoverageArgs, CoverageFormat, ModuleSpec};
 use crate::error::Failure;
@@ -10,7 +11,6 @@ use dejavm_core::machine::Machine;
 use dejavm_trace::analysis::coverage::{Coverage, CoveredBlock, Module, drcov, lcov};
 use dejavm_trace::linux::Symbols;
 use serde_json::json;
-use std::sync::Mutex;
 
 /// Does it.
 pub fn execute(args: &CoverageArgs) -> Result<Exit, Failure> {
@@ -22,17 +22,15 @@ pub fn execute(args: &CoverageArgs) -> Result<Exit, Failure> {
     };
     let kinds = [ProbeKind::Instruction, ProbeKind::Block];
     let probes = ProbeSettings { on: kinds.into_iter().map(|kind| (kind, rule)).collect() };
-    let kernel = Mutex::new(None);
+    let kernel = KernelSearch::every(1);
     let wants_kernel = args.format == CoverageFormat::Lcov && symbols.is_none() && !args.json;
     let mut coverage = Coverage::default();
     let looked = stretch.look(
         "covering",
         probes,
         &|records, machine: &Machine| {
-            let found =
-                (wants_kernel && is_free(&kernel)).then(|| symbol_files::of_kernel(machine)).flatten();
-            if let (Some(found), Ok(mut kernel)) = (found, kernel.lock()) {
-                *kernel = Some(found);
+            if wants_kernel {
+                kernel.look(machine);
             }
             Coverage::of(records, machine)
         },
@@ -51,17 +49,12 @@ pub fn execute(args: &CoverageArgs) -> Result<Exit, Failure> {
         );
     }
     if wants_kernel {
-        symbols = kernel.into_inner().ok().flatten();
+        symbols = kernel.found();
     }
     let blocks = within(coverage.blocks(), args.module.as_ref(), symbols.as_ref());
     let bytes = encode(args, &blocks, symbols)?;
     analysis_output::write(&args.result, &bytes)?;
     Ok(Exit::Success)
-}
-
-/// Whether nobody has found a kernel's symbols yet, nor looks for them now.
-fn is_free(kernel: &Mutex<Option<Symbols>>) -> bool {
-    kernel.try_lock().is_ok_and(|kernel| kernel.is_none())
 }
 
 /// Blocks by the addresses of the module's file, and only those in it.

@@ -1,8 +1,8 @@
 //! `dejavm dump`: memory and registers at a place of a recorded run, in a file for other tools.
 
 use super::machine;
-use super::verify::{open_with, session_failure, use_checkpoints};
-use crate::args::{CheckpointArgs, DumpArgs};
+use super::verify::{open_to_follow, session_failure};
+use crate::args::DumpArgs;
 use crate::console::replay::{Patience, seek};
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -15,9 +15,7 @@ use dejavm_replay::session::SessionError;
 pub fn execute(args: &DumpArgs) -> Result<Exit, Failure> {
     let request =
         Request { format: args.format.format(), paging: args.paging, range: args.begin.zip(args.length) };
-    let accel = machine::accel(args.accel);
-    let mut session = open_with(&args.journal, &args.images, accel)?;
-    use_checkpoints(&mut session, &args.journal, CheckpointArgs::default(), accel);
+    let mut session = open_to_follow(&args.journal, &args.images, machine::accel(args.accel))?;
     let at = args.at.unwrap_or(session.last().icount);
     // Before the replay, which may take long.
     request.check(&MachineSource::new(session.machine().machine())).map_err(|e| failure(&e))?;

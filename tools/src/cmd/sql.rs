@@ -1,10 +1,9 @@
 //! `dejavm sql`: the tables of a recording, and questions to them.
 
-use super::linux;
 use super::linux::follow::{Followed, follow};
-use super::machine;
-use super::verify::{open_to_search, session_failure};
-use crate::args::{AccelArgs, ImageArgs, SqlArgs, schema};
+use super::verify::{open_to_follow, open_to_search, session_failure};
+use super::{linux, machine};
+use crate::args::{AccelArgs, ImageArgs, Segment, SqlArgs, schema};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::export::{Cache, Tables, TablesError};
@@ -45,7 +44,7 @@ fn build(args: &SqlArgs, journal: &Path) -> Result<Exit, Failure> {
     let stretch = args.from.unwrap_or(whole.start)..args.to.unwrap_or(whole.end);
     for table in &args.build {
         let made = match args.segment {
-            Some((k, n)) => tables.make_share(*table, &stretch, k, n),
+            Some(Segment { k, of }) => tables.make_share(*table, &stretch, k.into(), of.into()),
             None => tables.make(*table, &stretch, None),
         };
         let places = match made {
@@ -74,7 +73,7 @@ fn tables(args: &SqlArgs, journal: &Path) -> Result<Tables, Failure> {
 
 /// All system calls of a recorded Linux guest.
 fn follow_linux(journal: &Path, images: &ImageArgs) -> Result<LinuxRows, TablesError> {
-    let mut session = linux::session(journal, images, machine::accel(AccelArgs::default()))?;
+    let mut session = open_to_follow(journal, images, machine::accel(AccelArgs::default()))?;
     let (first, mut rows) = (session.first().icount, LinuxRows::default());
     let followed = follow(&mut session, first, Icount::MAX, &mut |call, machine, vcpu| {
         let cpu = vcpu.and_then(|vcpu| machine.vcpus().get(vcpu));

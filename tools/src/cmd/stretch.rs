@@ -1,8 +1,8 @@
 //! Looking at a stretch of a recording with probes on, in parallel: what all commands of analysis
 //! begin with.
 
-use super::verify::{given_images, reader, session_failure, use_checkpoints};
-use crate::args::{CheckpointArgs, WindowArgs};
+use super::verify::{open_to_search, session_failure};
+use crate::args::WindowArgs;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::progress::ReplayProgress;
@@ -51,12 +51,7 @@ impl Stretch {
     /// # Errors
     /// If it cannot be, or the stretch is not in it.
     pub fn open(journal: &Path, window: &WindowArgs) -> Result<Self, Failure> {
-        let accel = super::machine::accel(window.accel);
-        let reader = reader(journal)?;
-        let given = given_images(journal, &window.images, reader.header())?;
-        let session = ReplaySession::open_here_with(reader, given, accel);
-        let mut session = session.map_err(|e| session_failure(journal, &e))?;
-        use_checkpoints(&mut session, journal, CheckpointArgs::default(), accel);
+        let session = open_to_search(journal, &window.images, window.accel)?;
         let (first, last) = (session.first().icount, session.last().icount);
         let from = window.from.unwrap_or(first).max(first);
         let to = window.to.map_or(last.saturating_add(1), |to| to.min(last.saturating_add(1)));

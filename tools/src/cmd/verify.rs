@@ -72,11 +72,6 @@ pub fn reader(journal: &Path) -> Result<Reader<File>, Failure> {
 }
 
 /// A journal and its machine, at power-on.
-pub fn open(journal: &Path, images: &ImageArgs) -> Result<FileReplay, Failure> {
-    open_with(journal, images, Accel::Interp)
-}
-
-/// [`open`], with an engine of choice.
 pub fn open_with(journal: &Path, images: &ImageArgs, accel: Accel) -> Result<FileReplay, Failure> {
     let reader = reader(journal)?;
     let given = given_images(journal, images, reader.header())?;
@@ -97,6 +92,13 @@ pub fn use_checkpoints<M: RunMachine>(
     if let Err(error) = session.use_side_file(&side_file, budget) {
         tracing::info!(path = %side_file.display(), %error, "checkpoints are kept in memory only");
     }
+}
+
+/// [`open_with`], with the checkpoints beside the journal: for who goes through a stretch, or to a place.
+pub fn open_to_follow(journal: &Path, images: &ImageArgs, accel: Accel) -> Result<FileReplay, Failure> {
+    let mut session = open_with(journal, images, accel)?;
+    use_checkpoints(&mut session, journal, CheckpointArgs::default(), accel);
+    Ok(session)
 }
 
 /// A journal on the calling thread, with the checkpoints beside it: for who goes here and there in it.

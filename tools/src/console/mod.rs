@@ -355,7 +355,6 @@ impl Console {
             && let Err(error) = self.read_stdin()
         {
             tracing::warn!(%error, "what is typed is not read");
-            self.reads_stdin = true;
         }
     }
 

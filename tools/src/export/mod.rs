@@ -9,4 +9,4 @@ mod tables;
 pub use cache::{Cache, Checked};
 pub use extract::{Destination, Ended, Extractor};
 pub use places::{Place, file_of};
-pub use tables::{FollowLinux, Tables, TablesError};
+pub use tables::{Tables, TablesError};

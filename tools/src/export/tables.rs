@@ -106,14 +106,9 @@ impl Tables {
             self.make_whole(table)?;
             return Ok(BTreeSet::from([Place::Whole]));
         }
+        let Some(rows) = rows else { return self.make_share(table, stretch, 1, 1) };
         let whole = self.whole();
         let wanted = Segments::of(stretch.start.max(whole.start)..stretch.end.min(whole.end)).numbers();
-        let Some(rows) = rows else {
-            for run in self.missing(table, wanted.clone()) {
-                self.make_segments(table, run)?;
-            }
-            return Ok(wanted.map(Place::Segment).collect());
-        };
         let (mut made, mut there) = (BTreeSet::new(), 0);
         for number in wanted {
             if there >= rows {

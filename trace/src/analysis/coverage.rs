@@ -108,7 +108,7 @@ impl Coverage {
 }
 
 /// The modules that blocks are of which are in none of `known`: a module for each GiB.
-pub fn modules_of(blocks: &[CoveredBlock], known: &[Module]) -> Vec<Module> {
+fn modules_of(blocks: &[CoveredBlock], known: &[Module]) -> Vec<Module> {
     const SPAN: u64 = 1 << 30;
     let mut modules = known.to_vec();
     for block in blocks {

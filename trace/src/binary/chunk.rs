@@ -3,6 +3,7 @@
 use super::records::MOST_RECORDS;
 use super::varint::{self, Input};
 use super::{LEVEL, TraceFileError};
+use dejavm_core::boundary::ProbeRecord;
 
 const MAGIC: [u8; 3] = *b"DJt";
 /// The length of a chunk's header.
@@ -132,6 +133,18 @@ pub struct ChunkPlace {
     pub first_icount: u64,
     /// That of the last.
     pub last_icount: u64,
+}
+
+impl ChunkPlace {
+    /// That of some records; where it will be is not known yet. `None` without any.
+    pub fn of(records: &[ProbeRecord]) -> Option<Self> {
+        Some(Self {
+            offset: 0,
+            records: records.len() as u32,
+            first_icount: records.first()?.position.icount,
+            last_icount: records.last()?.position.icount,
+        })
+    }
 }
 
 /// The body of an index.

@@ -11,10 +11,10 @@ pub(crate) mod varint;
 
 pub use chunk::ChunkPlace;
 pub use reader::{Reader, is_trace};
-pub use records::MOST_RECORDS;
 
 use chunk::{ChunkHeader, HEADER_BYTES, Kind};
 use dejavm_core::boundary::ProbeRecord;
+use records::MOST_RECORDS;
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
@@ -81,13 +81,11 @@ pub fn begin() -> Vec<u8> {
 pub fn encode(records: &[ProbeRecord]) -> Vec<(ChunkPlace, Vec<u8>)> {
     let encode_chunk = |records: &[ProbeRecord]| {
         let mut out = Vec::new();
-        let (first, last) = (records.first()?, records.last()?);
-        let (first_icount, last_icount) = (first.position.icount, last.position.icount);
-        let count = records.len() as u32;
+        let place = ChunkPlace::of(records)?;
+        let ChunkPlace { records: count, first_icount, last_icount, .. } = place;
         let header =
             ChunkHeader { records: count, first_icount, last_icount, ..ChunkHeader::of(Kind::Records) };
         chunk::put(&mut out, header, &records::encode(records));
-        let place = ChunkPlace { offset: 0, records: count, first_icount, last_icount };
         Some((place, out))
     };
     records.chunks(MOST_RECORDS).filter_map(encode_chunk).collect()
@@ -103,7 +101,7 @@ pub(crate) fn schema_crc() -> u32 {
 /// # Errors
 /// If they are not what was written.
 pub(crate) fn decode_chunks(mut bytes: &[u8]) -> Result<Vec<ProbeRecord>, TraceFileError> {
-    let events = schema::decode(&schema::encode())?;
+    let events = schema::own();
     let mut records = Vec::new();
     while !bytes.is_empty() {
         let short = TraceFileError::Malformed("it ends within a chunk");
@@ -111,7 +109,7 @@ pub(crate) fn decode_chunks(mut bytes: &[u8]) -> Result<Vec<ProbeRecord>, TraceF
         let header = ChunkHeader::from_bytes(head)?;
         let Some((stored, rest)) = rest.split_at_checked(header.stored as usize) else { return Err(short) };
         let body = header.open(stored)?;
-        records.extend(records::decode(&body, header.first_icount, header.records as usize, &events)?);
+        records.extend(records::decode(&body, header.first_icount, header.records as usize, events)?);
         bytes = rest;
     }
     Ok(records)

@@ -60,11 +60,6 @@ impl<R: Read + Seek> Reader<R> {
         self.chunks.iter().map(|chunk| u64::from(chunk.records)).sum()
     }
 
-    /// The names of the events that it can hold.
-    pub fn event_names(&self) -> impl Iterator<Item = &str> {
-        self.events.iter().map(|event| event.name.as_str())
-    }
-
     /// The records of a chunk, by its place in [`Self::chunks`].
     ///
     /// # Errors

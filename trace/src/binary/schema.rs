@@ -5,6 +5,7 @@ use super::TraceFileError;
 use super::varint::{self, Input};
 use crate::event::{ArgumentType, Description, all, words};
 use dejavm_core::boundary::ProbeKind;
+use std::sync::OnceLock;
 
 const MOST_EVENTS: u64 = 4096;
 const MOST_ARGUMENTS: u64 = 16;
@@ -64,6 +65,12 @@ pub fn codings(kind: ProbeKind) -> &'static [Coding] {
         ProbeKind::Call => &CALL,
         _ => &ONE,
     }
+}
+
+/// The events of this dejavm, as a file has them.
+pub fn own() -> &'static [FileEvent] {
+    static OWN: OnceLock<Vec<FileEvent>> = OnceLock::new();
+    OWN.get_or_init(|| decode(&encode()).expect("what was just encoded"))
 }
 
 /// The events of this dejavm as the body of a schema chunk.

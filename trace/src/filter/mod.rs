@@ -3,18 +3,14 @@
 
 mod spec;
 
-use dejavm_core::boundary::{ProbeRecord, ProbeRule, ProbeSettings};
+use dejavm_core::boundary::{ProbeRecord, ProbeSettings};
 
 pub use spec::{EventSpec, HELP, SpecError, read_list};
 
 /// Whether a record is one that `settings` switch on.
 pub fn wanted(settings: &ProbeSettings, record: &ProbeRecord) -> bool {
-    let Some(rule) = settings.on.get(&record.event.kind()) else { return false };
-    let here = match record.vcpu() {
-        Some(vcpu) => rule.has_vcpu(vcpu),
-        None => rule.vcpus == ProbeRule::EVERYWHERE,
-    };
-    here && rule.filter.admits(&record.event, record.vcpu.map(|_| (record.cpl, record.cr3)))
+    let origin = record.vcpu().map(|vcpu| (vcpu, record.cpl, record.cr3));
+    settings.on.get(&record.event.kind()).is_some_and(|rule| rule.admits(&record.event, origin))
 }
 
 /// Whether `name` matches a glob: `*` is any text, `?` any one character.

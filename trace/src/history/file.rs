@@ -118,11 +118,6 @@ impl History {
         self.writable
     }
 
-    /// How many bytes it has.
-    pub fn bytes(&self) -> u64 {
-        self.len
-    }
-
     /// Adds a span.
     ///
     /// # Errors

@@ -70,34 +70,18 @@ impl Format {
     /// Some records, for a writer. Where they are cut decides only about formats that are made of
     /// chunks.
     pub fn prepare(self, records: &[ProbeRecord]) -> Encoded {
-        if self == Self::Binary {
-            return match records.len() {
-                0..FEW => Encoded::Few(records.to_vec()),
-                _ => Encoded::Chunks(binary::encode(records)),
-            };
-        }
-        let (Some(first), Some(last)) = (records.first(), records.last()) else {
-            return Encoded::Chunks(Vec::new());
-        };
-        let place = ChunkPlace {
-            offset: 0,
-            records: records.len() as u32,
-            first_icount: first.position.icount,
-            last_icount: last.position.icount,
-        };
-        Encoded::Chunks(vec![(place, self.encode(records))])
-    }
-
-    fn encode(self, records: &[ProbeRecord]) -> Vec<u8> {
-        match self {
+        let Some(place) = ChunkPlace::of(records) else { return Encoded::Chunks(Vec::new()) };
+        let bytes = match self {
+            Self::Binary if records.len() < FEW => return Encoded::Few(records.to_vec()),
+            Self::Binary => return Encoded::Chunks(binary::encode(records)),
             Self::Text => text::encode(records),
             Self::Json => json::encode(records),
             Self::Chrome => chrome::encode(records),
             Self::Perfetto => perfetto::encode(records),
             Self::Simpletrace => simpletrace::encode(records),
             Self::Ctf => ctf::encode(records),
-            Self::Binary => binary::encode(records).into_iter().flat_map(|(_, bytes)| bytes).collect(),
-        }
+        };
+        Encoded::Chunks(vec![(place, bytes)])
     }
 
     /// What closes a trace of so many bytes that is made of these chunks.

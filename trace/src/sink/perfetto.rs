@@ -1,6 +1,7 @@
 //! Perfetto's protobuf (perfetto_trace.proto): instant events on a track per vCPU, with the icount
 //! and the arguments as debug annotations. Nothing is interned, so that parts can be put together.
 
+use crate::binary::varint::{put as put_varint, put_section};
 use crate::event::{Value, Values, description};
 use dejavm_core::boundary::ProbeRecord;
 use dejavm_core::types::MAX_VCPUS;
@@ -84,14 +85,6 @@ pub fn encode(records: &[ProbeRecord]) -> Vec<u8> {
     out
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
 fn put_number(out: &mut Vec<u8>, field: u64, value: u64) {
     put_varint(out, field << 3);
     put_varint(out, value);
@@ -99,8 +92,7 @@ fn put_number(out: &mut Vec<u8>, field: u64, value: u64) {
 
 fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
     put_varint(out, field << 3 | 2);
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
+    put_section(out, bytes);
 }
 
 #[cfg(test)]

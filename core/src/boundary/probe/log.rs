@@ -83,11 +83,7 @@ impl ProbeLog {
     /// Whether its rule wants an event.
     fn admits(&self, origin: Option<Origin>, event: &ProbeEvent) -> bool {
         let Some(Some(rule)) = self.rules.get(event.kind().index()) else { return false };
-        let here = match origin {
-            Some(origin) => rule.has_vcpu(origin.vcpu),
-            None => rule.vcpus == ProbeRule::EVERYWHERE,
-        };
-        here && rule.filter.admits(event, origin.map(|o| (o.cpl, o.cr3)))
+        rule.admits(event, origin.map(|o| (o.vcpu, o.cpl, o.cr3)))
     }
 
     /// The instruction after `icount` others faulted: it made no access.

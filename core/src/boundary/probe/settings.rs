@@ -53,6 +53,16 @@ impl ProbeRule {
     pub fn has_vcpu(&self, id: VcpuId) -> bool {
         self.vcpus & (1 << id) != 0
     }
+
+    /// Whether an event is meant, which came from a vCPU, at a privilege level, with a CR3; or from none.
+    #[inline]
+    pub fn admits(&self, event: &ProbeEvent, origin: Option<(VcpuId, u8, u64)>) -> bool {
+        let here = match origin {
+            Some((vcpu, ..)) => self.has_vcpu(vcpu),
+            None => self.vcpus == Self::EVERYWHERE,
+        };
+        here && self.filter.admits(event, origin.map(|(_, cpl, cr3)| (cpl, cr3)))
+    }
 }
 
 impl Default for ProbeRule {

@@ -65,7 +65,7 @@ pub fn set_cr0(cpu: &mut CpuState, mem: &Memory, value: u64) -> Result<(), Excep
     let paging_on = has(cr0::PG) && old & cr0::PG == 0;
     let paging_off = !has(cr0::PG) && old & cr0::PG != 0;
     let long_code = cpu.segs[seg::CS].attributes & attr::L != 0;
-    let in_64_bit_mode = cpu.efer & efer::LMA != 0 && long_code;
+    let in_64_bit_mode = cpu.long_mode() && long_code;
     if paging_off && (in_64_bit_mode || cpu.cr4 & cr4::PCIDE != 0) {
         return Err(Exception::GP0);
     }
@@ -109,7 +109,7 @@ pub fn set_cr3(cpu: &mut CpuState, mem: &Memory, value: u64) -> Result<(), Excep
     let pcid = cpu.cr4 & cr4::PCIDE != 0;
     // With PCIDs, bit 63 asks to keep translations: of no effect here, and not stored.
     let value = if pcid { value & !(1 << 63) } else { value };
-    if cpu.efer & efer::LMA != 0 && value >> PHYSICAL_ADDRESS_BITS != 0 {
+    if cpu.long_mode() && value >> PHYSICAL_ADDRESS_BITS != 0 {
         return Err(Exception::GP0);
     }
     if uses_pdptes(cpu.cr0, cpu.cr4, cpu.efer) {
@@ -136,7 +136,7 @@ pub fn write_cr4(cpu: &mut Vcpu, env: &mut Env<'_>, value: u64) -> Result<(), Ex
 /// # Errors
 /// As [`write_cr4`]; nothing has changed then.
 pub fn set_cr4(cpu: &mut CpuState, mem: &Memory, value: u64) -> Result<(), Exception> {
-    let long_mode = cpu.efer & efer::LMA != 0;
+    let long_mode = cpu.long_mode();
     let changed = cpu.cr4 ^ value;
     let set = changed & value;
     let pae_off_in_long_mode = long_mode && value & cr4::PAE == 0;

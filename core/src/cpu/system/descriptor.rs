@@ -1,7 +1,7 @@
 //! Selectors and descriptors as they lie in the GDT, LDT and IDT (SDM vol. 3, 3.4 and 3.5).
 
 use crate::cpu::env::Env;
-use crate::cpu::state::{Segment, Vcpu, attr};
+use crate::cpu::state::{CpuState, Segment, Vcpu, attr};
 use crate::types::Exception;
 
 /// Types of system descriptors (SDM vol. 3, table 3-2).
@@ -148,6 +148,19 @@ impl Descriptor {
     }
 }
 
+/// Where the descriptor is that `selector` names; `None` if there is no table, or beyond it.
+pub fn place(cpu: &CpuState, selector: u16) -> Option<u64> {
+    let (base, limit) = if selector & 4 == 0 {
+        (cpu.gdtr.base, u32::from(cpu.gdtr.limit))
+    } else if cpu.ldtr.attributes & attr::P != 0 {
+        (cpu.ldtr.base, cpu.ldtr.limit)
+    } else {
+        return None;
+    };
+    let offset = u32::from(selector & !7);
+    (offset + 7 <= limit).then(|| table_address(cpu, base, u64::from(offset)))
+}
+
 /// Reads the descriptor that `selector` names from the GDT or LDT.
 ///
 /// # Errors
@@ -160,18 +173,7 @@ pub fn read(
     ext: u16,
 ) -> Result<Descriptor, Exception> {
     let beyond = Exception::with_code(vector, error_code(selector) | ext);
-    let (base, limit) = if selector & 4 == 0 {
-        (cpu.gdtr.base, u32::from(cpu.gdtr.limit))
-    } else if cpu.ldtr.attributes & attr::P != 0 {
-        (cpu.ldtr.base, cpu.ldtr.limit)
-    } else {
-        return Err(beyond);
-    };
-    let offset = u32::from(selector & !7);
-    if offset + 7 > limit {
-        return Err(beyond);
-    }
-    let address = table_address(cpu, base, u64::from(offset));
+    let address = place(cpu, selector).ok_or(beyond)?;
     let raw = cpu.load_system(env, address)?;
     Ok(Descriptor { raw, upper: 0, address })
 }
@@ -223,7 +225,7 @@ pub fn set_busy(cpu: &mut Vcpu, env: &mut Env<'_>, d: &Descriptor, busy: bool) -
 }
 
 /// An address in a system table: 32 bits outside long mode.
-pub fn table_address(cpu: &Vcpu, base: u64, offset: u64) -> u64 {
+pub fn table_address(cpu: &CpuState, base: u64, offset: u64) -> u64 {
     let address = base.wrapping_add(offset);
     if cpu.long_mode() { address } else { address & 0xFFFF_FFFF }
 }

@@ -12,7 +12,6 @@ use dejavm_core::types::Icount;
 use std::io::{Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// To save fewer instructions than this no checkpoint ahead is restored.
 const WORTH_RESTORING_ICOUNT: Icount = 1 << 20;
@@ -192,13 +191,8 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
         self.machine.run(&RunLimit { until, ..RunLimit::default() });
         self.machine.take_outbound().into_iter().for_each(|event| observer.outbound(event));
         let head = self.head();
-        let start = Instant::now();
-        self.travel.tracker.take(&mut self.machine, head);
-        if let Some(pace) = &mut self.travel.pace {
-            pace.copied(unsaved, start.elapsed());
-            let spent = self.travel.tracker.take_spent();
-            pace.kept(spent.pages, spent.time);
-        }
+        let Travel { tracker, pace: Some(pace), .. } = &mut self.travel else { return };
+        tracker.take_paced(&mut self.machine, head, unsaved, pace);
     }
 
     /// What a checkpoint here is, but for the state.

@@ -87,11 +87,8 @@ impl<M: RunMachine> Worker<M> {
             self.tracker.settle();
             let events = events as u64;
             let inputs = inputs.hash(events).expect("a run takes in what its journal has");
-            let start = Instant::now();
-            self.tracker.take(&mut self.machine, Head { at, events, inputs, state: Vec::new().into() });
-            pace.copied(unsaved, start.elapsed());
-            let spent = self.tracker.take_spent();
-            pace.kept(spent.pages, spent.time);
+            let head = Head { at, events, inputs, state: Vec::new().into() };
+            self.tracker.take_paced(&mut self.machine, head, unsaved, pace);
         }
         !store.is_closed()
     }

@@ -7,9 +7,9 @@ pub mod processes;
 pub mod symbols;
 pub mod syscalls;
 
-use super::verify::{open, session_failure, use_checkpoints};
-use crate::args::{CheckpointArgs, PlaceArgs};
-use crate::console::replay::{FileReplay, Patience, seek};
+use super::verify::{open_to_follow, session_failure};
+use crate::args::PlaceArgs;
+use crate::console::replay::{Patience, seek};
 use crate::error::Failure;
 use crate::exit::Exit;
 use dejavm_core::machine::{Accel, Machine};
@@ -20,8 +20,7 @@ use std::path::Path;
 
 /// Goes to a place, and does something with the machine there.
 fn at_place(args: &PlaceArgs, act: impl FnOnce(&Machine) -> Result<(), Failure>) -> Result<Exit, Failure> {
-    let mut session = open(&args.journal, &args.images)?;
-    use_checkpoints(&mut session, &args.journal, CheckpointArgs::default(), Accel::Interp);
+    let mut session = open_to_follow(&args.journal, &args.images, Accel::Interp)?;
     let at = args.at.unwrap_or(session.last().icount);
     match seek(&mut session, at, Patience::Endless) {
         Ok(_) => act(session.machine().machine()).map(|()| Exit::Success),
@@ -65,11 +64,4 @@ fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 /// A number as JSON has addresses: text, as not all readers have 64 bits.
 fn hex(value: u64) -> String {
     format!("{value:#x}")
-}
-
-/// The session of a command that goes through a stretch.
-pub fn session(journal: &Path, images: &crate::args::ImageArgs, accel: Accel) -> Result<FileReplay, Failure> {
-    let mut session = super::verify::open_with(journal, images, accel)?;
-    use_checkpoints(&mut session, journal, CheckpointArgs::default(), accel);
-    Ok(session)
 }

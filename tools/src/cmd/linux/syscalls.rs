@@ -1,9 +1,10 @@
 //! `dejavm syscalls`: an strace of a whole guest, afterwards.
 
 use super::follow::{Followed, follow};
-use super::{ended, failure, session};
+use super::{ended, failure};
 use crate::args::SyscallsArgs;
 use crate::cmd::machine::accel;
+use crate::cmd::verify::open_to_follow;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::say;
@@ -42,7 +43,7 @@ pub fn execute(args: &SyscallsArgs) -> Result<Exit, Failure> {
                 .advice("a pattern with * and ? names several, as in -e 'open*'"));
         }
     }
-    let mut session = session(&args.journal, &args.images, accel(args.accel))?;
+    let mut session = open_to_follow(&args.journal, &args.images, accel(args.accel))?;
     let from = args.from.unwrap_or(session.first().icount);
     let to = args.to.unwrap_or(Icount::MAX);
     if from >= to {

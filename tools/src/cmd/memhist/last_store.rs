@@ -106,17 +106,16 @@ fn indexed(
     Ok(Answer::Nothing)
 }
 
+/// The options of a look at a stretch.
+fn window(args: &MemhistArgs, from: u64, to: u64) -> WindowArgs {
+    let WindowArgs { jobs, accel, ref images, .. } = args.window;
+    WindowArgs { from: Some(from), to: Some(to), jobs, accel, images: images.clone() }
+}
+
 /// Makes the spans from `from` to `to`, and adds them to the index. Stopped: it cannot be written.
 fn make(args: &MemhistArgs, from: u64, to: u64, history: &mut History) -> Result<Looked, Failure> {
-    let window = WindowArgs {
-        from: Some(from * SPAN_ICOUNT),
-        to: Some((to + 1).saturating_mul(SPAN_ICOUNT)),
-        jobs: args.window.jobs,
-        accel: args.window.accel,
-        images: args.window.images.clone(),
-    };
-    let mut stretch = Stretch::open(&args.journal, &window)?;
-    let mut spans: Vec<Span> = Vec::new();
+    let asked = window(args, from * SPAN_ICOUNT, (to + 1).saturating_mul(SPAN_ICOUNT));
+    let mut stretch = Stretch::open(&args.journal, &asked)?;
     let mut number = from;
     let mut span = Span::new(number);
     let mut add = |span: &Span| match history.add(span) {
@@ -131,17 +130,18 @@ fn make(args: &MemhistArgs, from: u64, to: u64, history: &mut History) -> Result
             let Some(piece) = piece else { return true };
             while number < piece.span() {
                 number += 1;
-                spans.push(std::mem::replace(&mut span, Span::new(number)));
+                if !add(&std::mem::replace(&mut span, Span::new(number))) {
+                    return false;
+                }
             }
             span.add(piece);
-            spans.drain(..).all(|span| add(&span))
+            true
         })?;
     if looked != Looked::Whole {
         return Ok(looked);
     }
-    spans.push(span);
-    spans.extend((number + 1..=to).map(Span::new));
-    Ok(if spans.iter().all(add) { Looked::Whole } else { Looked::Stopped })
+    let added = add(&span) && (number + 1..=to).map(Span::new).all(|span| add(&span));
+    Ok(if added { Looked::Whole } else { Looked::Stopped })
 }
 
 /// Looks by a replay in which only the pages in question are watched.
@@ -149,15 +149,9 @@ fn replayed(args: &MemhistArgs, place: &Place, first: u64, before: u64) -> Resul
     if before <= first {
         return Ok(Answer::Nothing);
     }
-    let window = WindowArgs {
-        from: Some(first),
-        to: Some(before),
-        jobs: args.window.jobs,
-        accel: args.window.accel,
-        images: args.window.images.clone(),
-    };
+    let asked = window(args, first, before);
     let mut last = None;
-    let looked = Stretch::open(&args.journal, &window)?.look(
+    let looked = Stretch::open(&args.journal, &asked)?.look(
         "looking",
         place.probes(false),
         &|records, _| records.iter().rev().find(|record| place.is_touched_by(record)).cloned(),
