@@ -86,6 +86,13 @@ pub fn press(codes: &[u16]) -> Vec<u8> {
     bytes
 }
 
+/// The codes of one key that goes down or up.
+pub fn stroke(code: u16, down: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    push(&mut bytes, code, if down { 0 } else { RELEASED });
+    bytes
+}
+
 fn push(bytes: &mut Vec<u8>, code: u16, released: u8) {
     if code >= 0x100 {
         bytes.push((code >> 8) as u8);
@@ -108,6 +115,7 @@ mod tests {
         assert_eq!(pressed(&["f12"]), [0x58, 0xD8]);
         assert_eq!(pressed(&["m"]), [0x32, 0xB2]);
         assert_eq!(code_of("nosuch"), None);
+        assert_eq!([stroke(0xE053, true), stroke(0x1E, false)], [vec![0xE0, 0x53], vec![0x9E]]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod line_editor;
 pub mod linux;
 pub mod mux;
 pub mod names;
+mod pci;
 pub mod profile;
 pub mod qmp;
 pub mod qom;

@@ -24,6 +24,11 @@ impl Object {
         Self { name: name.into(), kind, properties, children: Vec::new() }
     }
 
+    /// This object and all that it is made of.
+    pub fn walk(&self) -> Vec<&Self> {
+        std::iter::once(self).chain(self.children.iter().flat_map(Self::walk)).collect()
+    }
+
     /// The object at a path from here; a path without a slash in front is found, too.
     pub fn find(&self, path: &str) -> Option<&Self> {
         let mut at = self;
@@ -45,6 +50,29 @@ pub fn type_of(value: &Value) -> &'static str {
 
 /// The property of `/machine/accel` that can be changed: it is of the host.
 pub const ONE_INSTRUCTION: &str = "one-insn-per-tb";
+
+/// The type of the vCPUs.
+pub const CPU_TYPE: &str = "dejavm-x86_64-cpu";
+
+/// Why no vCPU can be plugged in.
+pub const NO_HOTPLUG: &str = "machine does not support hot-plugging CPUs";
+
+/// The abstract types that a type descends from, its parent first; none: there is no such type, or it is the
+/// one that all descend from.
+pub fn ancestors(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "object" => &[],
+        "container" | "machine" | "accel" | "device" => &["object"],
+        "pc-machine" => &["machine", "object"],
+        "dejavm-accel" => &["accel", "object"],
+        "cpu" => &["device", "object"],
+        CPU_TYPE => &["cpu", "device", "object"],
+        _ => &["device", "object"],
+    }
+}
+
+/// The types that objects have something of and are never of.
+pub const ABSTRACT_TYPES: &[&str] = &["object", "machine", "accel", "device", "cpu"];
 
 /// All objects, under the root.
 pub fn tree(control: &mut dyn Control, services: &Services) -> Object {
@@ -86,9 +114,9 @@ fn cpu(control: &mut dyn Control, vcpu: usize) -> Object {
         ("apic-id", json!(vcpu)),
         ("halted", json!(halted)),
         ("start-powered-off", json!(vcpu != 0)),
-        ("type", json!("dejavm-x86_64-cpu")),
+        ("type", json!(CPU_TYPE)),
     ];
-    let mut cpu = Object::new(format!("cpu[{vcpu}]"), "dejavm-x86_64-cpu", properties);
+    let mut cpu = Object::new(format!("cpu[{vcpu}]"), CPU_TYPE, properties);
     cpu.children.push(Object::new(
         "lapic",
         "apic",

@@ -2,10 +2,11 @@
 
 mod events;
 mod serial;
+mod tcp;
 
 use dejavm_tests::busy_guest::elf;
 use dejavm_tests::cli::{Scratch, on, program, run};
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -52,7 +53,7 @@ fn connect(socket: &Path) -> UnixStream {
     client
 }
 
-fn wait_for(client: &mut UnixStream, text: &str) {
+fn wait_for(client: &mut impl Read, text: &str) {
     let (mut heard, mut buffer) = (String::new(), [0; 4096]);
     while !heard.contains(text) {
         let n = client.read(&mut buffer).expect("an answer in time");
@@ -242,7 +243,7 @@ fn descriptors_are_passed_over_a_socket() {
 const SPIN: &[u8] = &[0xEB, 0xFE];
 
 /// A monitor for people at a socket: sends a line, gives what comes before the next prompt.
-fn say(client: &mut UnixStream, line: &str) -> String {
+fn say(client: &mut (impl Read + Write), line: &str) -> String {
     client.write_all(format!("{line}\r").as_bytes()).expect("room");
     let (mut heard, mut buffer) = (Vec::new(), [0; 4096]);
     // The echo ends with the end of the line; then comes the answer, then the prompt.

@@ -1,7 +1,7 @@
 """A recording under the control of the public QMP client: go to places, stop at one, look, save.
 
-Usage: qmp_session.py SOCKET LAST_ICOUNT
-The replay at SOCKET stands at its beginning. Exits with 0 if all is as it must be.
+Usage: qmp_session.py SOCKET|HOST:PORT LAST_ICOUNT
+The replay there has not run yet. Exits with 0 if all is as it must be.
 """
 
 import asyncio
@@ -34,10 +34,11 @@ async def refused(qmp, command, arguments, reason):
 
 async def main(path, last):
     qmp = QMPClient("test")
-    await qmp.connect(path)
+    host, colon, port = path.rpartition(":")
+    await qmp.connect((host, int(port)) if colon and "/" not in path else path)
     assert "oob" in qmp.greeting.QMP.capabilities
     status = await qmp.execute("query-status")
-    assert status == {"running": False, "status": "prelaunch"}, status
+    assert not status["running"] and status["status"] in ("prelaunch", "paused"), status
     middle = last // 2
     with qmp.listener() as events:
         await qmp.execute("replay-seek", {"icount": middle})
@@ -59,12 +60,40 @@ async def main(path, last):
         again = await qmp.execute("human-monitor-command", {"command-line": "info registers"})
         assert there == again, "the same place looks different"
 
-        await qmp.execute("cont")
+        # Backward, by steps and to where the run was to stop; and a place with a name.
+        await qmp.execute("replay-mark", {"name": "middle"})
+        assert [mark["icount"] for mark in await qmp.execute("query-replay-marks")] == [middle]
+        await qmp.execute("replay-break", {"icount": middle + 500})
+        assert await qmp.execute("query-replay-breaks") == [middle + 500]
+        await qmp.execute("replay-seek", {"icount": last})
+        await arrival(events)
+        back = await qmp.execute("replay-reverse-continue")
+        assert back == {"found": True, "icount": middle + 500}, back
+        await arrival(events)
+        await qmp.execute("replay-reverse-step", {"count": 500})
         names, data = await arrival(events)
+        assert data == {"icount": middle, "reason": "seek"}, data
+        again = await qmp.execute("human-monitor-command", {"command-line": "info registers"})
+        assert there == again, "the same place looks different from behind"
+        await qmp.execute("replay-delete-break")
+        write = await qmp.execute("replay-last-write", {"address": 0x1000, "physical": True})
+        assert write["icount"] <= middle, write
+        kept = await qmp.execute("query-checkpoints")
+        assert kept["count"] == len(kept["icounts"]), kept
+        await qmp.execute("replay-mark", {"name": "middle", "delete": True})
+        assert await qmp.execute("query-replay-marks") == []
+
+        await qmp.execute("cont")
+        while data["reason"] != "end":
+            names, data = await arrival(events)
         assert data == {"icount": last, "reason": "end"}, data
         status = await qmp.execute("query-status")
         assert status == {"running": False, "status": "shutdown"}, status
 
+    await refused(qmp, "replay-reverse-step", {"count": last + 1}, "instructions lie before this one")
+    await refused(qmp, "query-hotpluggable-cpus", None, "does not support hot-plugging")
+    assert (await qmp.execute("query-pci"))[0]["devices"][0]["id"] == {"device": 0x1237, "vendor": 0x8086}
+    assert [machine["name"] for machine in await qmp.execute("query-machines")] == ["pc"]
     await refused(qmp, "replay-seek", {"icount": last + 1}, "cannot seek to the specified instruction count")
     await refused(qmp, "system_reset", None, "replay")
     await refused(qmp, "nosuch", None, "The command nosuch has not been found")

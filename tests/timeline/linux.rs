@@ -55,12 +55,15 @@ fn walk(rng: &mut Rng, until: u64) -> Vec<String> {
     let from = until / 3 * 2;
     let mut lines = vec![format!("replay_seek {from}"), "mark m0".to_owned()];
     for n in 1..=PLACES as u64 {
-        lines.push(match rng.below(7) {
+        lines.push(match rng.below(10) {
             0 | 1 => format!("replay_seek {}", from + rng.below(until - from)),
             2 => format!("step {}", 1 + rng.below(1000)),
             3 => "reverse_step".to_owned(),
             4 => format!("reverse_step {}", 1 + rng.below(100_000)),
             5 => format!("replay_seek m{}", rng.below(n)),
+            6 => "reverse_continue -i".to_owned(),
+            7 => "reverse_continue -e 14".to_owned(),
+            8 => "reverse_continue schedule".to_owned(),
             _ => "last_write $rsp".to_owned(),
         });
         lines.extend(look());

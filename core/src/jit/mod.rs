@@ -20,7 +20,7 @@ mod x87_image;
 
 pub use hooks::{BLOCK, Hooks, INSTRUCTION};
 pub use host::{Family, Trust};
-pub use stats::{JitStats, Untranslated};
+pub use stats::{FormCounts, JitStats};
 
 use crate::codemem::{CodeRegion, Frame, Guest, enter, supported};
 use crate::cpu::Insn;
@@ -181,7 +181,9 @@ pub struct Tables {
     /// What the translator did so far.
     pub stats: JitStats,
     /// How often an instruction of each form was interpreted for want of a translation.
-    pub untranslated: Untranslated,
+    pub untranslated: FormCounts,
+    /// Instructions that were translated, each time that they were.
+    pub translated: FormCounts,
 }
 
 impl Tables {
@@ -192,7 +194,8 @@ impl Tables {
             returns: ReturnRing::new(thunks.lost),
             x87: Box::default(),
             stats: JitStats::default(),
-            untranslated: Untranslated::default(),
+            untranslated: FormCounts::default(),
+            translated: FormCounts::default(),
             notes: Notes::default(),
         }
     }

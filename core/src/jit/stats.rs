@@ -39,16 +39,16 @@ pub struct JitStats {
     pub untranslated: u64,
 }
 
-/// Counts of interpreted instructions by form.
-pub struct Untranslated(Vec<u64>);
+/// Counts of instructions by form.
+pub struct FormCounts(Vec<u64>);
 
-impl Default for Untranslated {
+impl Default for FormCounts {
     fn default() -> Self {
         Self(vec![0; Code::values().len()])
     }
 }
 
-impl Untranslated {
+impl FormCounts {
     /// One more.
     #[inline]
     pub fn count(&mut self, code: Code) {

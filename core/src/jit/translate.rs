@@ -139,6 +139,7 @@ impl Jit {
         let entry = Entry { known: e.known_entry() as u64, checked: origin as u64, second };
         self.tables.notes.steps.extend(e.steps.iter().map(|s| Step { rip: s.rip, rest: count - s.number }));
         self.keep(key, entry);
+        e.decoded.iter().take(count as usize).for_each(|i| self.tables.translated.count(i.code()));
         self.tables.stats.blocks += 1;
         self.tables.stats.guest_instructions += u64::from(count);
         self.tables.stats.guest_bytes += guest_bytes;

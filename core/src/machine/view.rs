@@ -151,6 +151,11 @@ impl Machine {
         self.jit.as_ref().map(|jit| jit.tables.untranslated.forms()).unwrap_or_default()
     }
 
+    /// The forms of instructions that were translated, the most frequent first, with how often.
+    pub fn translated_forms(&self) -> Vec<(Code, u64)> {
+        self.jit.as_ref().map(|jit| jit.tables.translated.forms()).unwrap_or_default()
+    }
+
     /// How many bytes a UART takes now.
     pub fn serial_room(&self, port: u8) -> usize {
         self.board.serial_room(usize::from(port))

@@ -3,7 +3,9 @@
 use super::{
     ControlError, Debugging, Door, Execution, Inspect, Marks, Mode, Motion, RunEvent, RunState, Timeline,
 };
-use dejavm_core::boundary::{Change, DebuggerWrite, Images, Inbound, MachineConfig, Position, StopPoint};
+use dejavm_core::boundary::{
+    Change, DebuggerWrite, Images, Inbound, MachineConfig, Position, StopCondition, StopHit, StopPoint,
+};
 use dejavm_core::cpu::CpuState;
 use dejavm_core::machine::Machine;
 use dejavm_core::types::{Gpa, Icount};
@@ -25,6 +27,8 @@ pub(crate) struct Fake {
     pub breaks: BTreeSet<Icount>,
     pub events: Vec<RunEvent>,
     pub marks: Marks,
+    /// What a search backward finds.
+    pub hit: Option<StopHit>,
 }
 
 impl Fake {
@@ -54,6 +58,7 @@ impl Fake {
             breaks: BTreeSet::new(),
             events: Vec::new(),
             marks: Marks::new(),
+            hit: None,
         }
     }
 
@@ -160,6 +165,11 @@ impl Timeline for Fake {
             }
         }
         Ok(())
+    }
+    fn last_hit(&mut self, condition: StopCondition) -> Result<Option<StopHit>, ControlError> {
+        self.told.push(format!("{condition:?}"));
+        self.icount = self.hit.map_or(self.icount, |hit| hit.icount);
+        Ok(self.hit)
     }
     fn marks(&mut self) -> Option<&mut Marks> {
         (self.mode != Mode::Live).then_some(&mut self.marks)

@@ -24,7 +24,7 @@ pub use event::{Arrival, RunEvent};
 pub use execution::{Execution, RunState};
 pub use inspect::Inspect;
 pub use marks::{Mark, Marks, date_text, marks_text, read_marks};
-pub use timeline::{Mode, Timeline, WrittenRange};
+pub use timeline::{Mode, Timeline};
 
 /// A run under control.
 pub trait Control: Inspect + Execution + Timeline + Debugging + Door {}

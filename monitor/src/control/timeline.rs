@@ -1,7 +1,7 @@
 //! Where the inputs of a run come from, and travel in a recorded one.
 
 use super::{ControlError, Marks};
-use dejavm_core::boundary::{Space, StopHit};
+use dejavm_core::boundary::{StopCondition, StopHit};
 use dejavm_core::types::Icount;
 use dejavm_replay::checkpoint::Summary;
 
@@ -20,17 +20,6 @@ pub enum Mode {
         /// The journal's path.
         file: String,
     },
-}
-
-/// Where a write is looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WrittenRange {
-    /// What `start` is.
-    pub space: Space,
-    /// The first byte.
-    pub start: u64,
-    /// The number of bytes.
-    pub len: u64,
 }
 
 /// Travel in a recorded run.
@@ -62,12 +51,21 @@ pub trait Timeline {
     fn delete_break(&mut self, icount: Option<Icount>) -> Result<(), ControlError>;
     /// Where the run will stop, in ascending order.
     fn breaks(&self) -> Vec<Icount>;
-    /// Goes to the position before the last instruction before here that wrote to a range, if one
-    /// did; then stands still.
+    /// The first icount of the recording; 0 if the run is not a replay.
+    fn first_icount(&self) -> Icount {
+        0
+    }
+    /// The last place before `here` at which the run stops; where the recording begins if there is none.
+    fn break_before(&self, here: Icount) -> Icount {
+        let first = self.first_icount();
+        self.breaks().into_iter().rev().find(|&at| at < here).map_or(first, |at| at.max(first))
+    }
+    /// Goes back to the last place before here at which `condition` holds, if there is one; then stands
+    /// still.
     ///
     /// # Errors
     /// If the run is not a replay, or the search was interrupted.
-    fn last_write(&mut self, _range: WrittenRange) -> Result<Option<StopHit>, ControlError> {
+    fn last_hit(&mut self, _condition: StopCondition) -> Result<Option<StopHit>, ControlError> {
         Err(ControlError::NotNow("replay must be enabled to go back".into()))
     }
     /// The named positions of the recording; `None` if nothing is recorded.

@@ -68,8 +68,8 @@ pub(super) fn candidates(line: &str, own: &Words) -> Vec<String> {
     let separators: &[char] = match command {
         "sendkey" => &[' ', '-'],
         "log" => &[' ', ','],
-        "x" | "xp" | "print" | "p" | "sum" | "gva2gpa" | "gpa2hva" | "last_write" | "memsave"
-        | "pmemsave"
+        "x" | "xp" | "print" | "p" | "sum" | "gva2gpa" | "gpa2hva" | "last_write" | "reverse_continue"
+        | "memsave" | "pmemsave"
             if expects_number(command, line) =>
         {
             &OPERATORS

@@ -118,7 +118,7 @@ pub struct Emitter<'a> {
     /// Where the instruction is interpreted, and the guest's flags there.
     slow: Option<(Label, FlagState)>,
     /// The instructions of the block.
-    decoded: &'a [Instruction],
+    pub decoded: &'a [Instruction],
     /// The loop that the block is.
     own_loop: Option<loops::Loop>,
     /// The windows of each instruction.

@@ -3,6 +3,7 @@
 use super::super::Context;
 use super::super::arguments::Arguments;
 use super::{Command, Outcome};
+use dejavm_replay::checkpoint::Summary;
 use std::fmt::Write as _;
 
 pub(crate) const COMMAND: Command = Command {
@@ -19,10 +20,7 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
         let _ = writeln!(context.out, "no checkpoints are kept");
         return Ok(());
     };
-    let place = if kept.in_file { "in the side file" } else { "in memory" };
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let (count, bytes, budget) = (kept.count, mib(kept.bytes), mib(kept.budget_bytes));
-    let _ = writeln!(context.out, "{count} checkpoints, {bytes:.1} MiB of at most {budget:.0} MiB, {place}");
+    let _ = writeln!(context.out, "{}", summary_line(&kept));
     if let Some(icount) = kept.filling {
         let _ = writeln!(context.out, "more are being taken in the background, now at icount {icount}");
     }
@@ -37,4 +35,12 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
         let _ = writeln!(context.out, "from icount {first} to {last}, at most {widest} instructions apart");
     }
     Ok(())
+}
+
+/// How many there are, and what they take.
+pub(super) fn summary_line(kept: &Summary) -> String {
+    let place = if kept.in_file { "in the side file" } else { "in memory" };
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let (count, bytes, budget) = (kept.count, mib(kept.bytes), mib(kept.budget_bytes));
+    format!("{count} checkpoints, {bytes:.1} MiB of at most {budget:.0} MiB, {place}")
 }

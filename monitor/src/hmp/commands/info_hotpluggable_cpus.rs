@@ -2,8 +2,8 @@
 
 use super::super::Context;
 use super::super::arguments::Arguments;
-use super::{Command, Outcome};
-use std::fmt::Write as _;
+use super::{Command, CommandError, Outcome};
+use crate::qom::NO_HOTPLUG;
 
 pub(crate) const COMMAND: Command = Command {
     names: &["hotpluggable-cpus"],
@@ -12,9 +12,7 @@ pub(crate) const COMMAND: Command = Command {
     run,
 };
 
-fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
+fn run(_: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     arguments.end()?;
-    context.out.push_str("Hotpluggable CPUs:\n");
-    let _ = writeln!(context.out, "  (none: all {} vCPUs are there from the start)", context.control.vcpus());
-    Ok(())
+    Err(CommandError::Refused(format!("Error: {NO_HOTPLUG}")))
 }

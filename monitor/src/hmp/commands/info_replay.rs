@@ -2,6 +2,7 @@
 
 use super::super::Context;
 use super::super::arguments::Arguments;
+use super::info_checkpoints::summary_line;
 use super::{Command, Outcome};
 use crate::control::Mode;
 use std::fmt::Write as _;
@@ -28,5 +29,8 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
             )
         }
     };
+    if let Some(kept) = context.control.checkpoints() {
+        let _ = writeln!(context.out, "{}", summary_line(&kept));
+    }
     Ok(())
 }

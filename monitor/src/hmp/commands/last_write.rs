@@ -5,8 +5,7 @@ use super::super::arguments::Arguments;
 use super::step::show_next;
 use super::{Command, CommandError, Outcome};
 use super::{evaluate, require_replay};
-use crate::control::WrittenRange;
-use dejavm_core::boundary::Space;
+use dejavm_core::boundary::{Space, StopCondition, Watch, WatchKind};
 use std::fmt::Write as _;
 
 pub(crate) const COMMAND: Command = Command {
@@ -28,7 +27,8 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     };
     let start = evaluate(context, arguments)?;
     require_replay(context, "replay must be enabled to go back")?;
-    match context.control.last_write(WrittenRange { space, start, len: len.max(1) })? {
+    let watch = Watch { space, start, len: len.max(1), kind: WatchKind::Write };
+    match context.control.last_hit(StopCondition::Watch(watch))? {
         Some(hit) => {
             context.settings.vcpu = hit.vcpu;
             show_next(context)

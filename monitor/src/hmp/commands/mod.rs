@@ -78,6 +78,7 @@ mod quit;
 mod replay_break;
 mod replay_delete_break;
 mod replay_seek;
+mod reverse_continue;
 mod reverse_step;
 mod ringbuf_read;
 mod ringbuf_write;
@@ -204,6 +205,7 @@ pub(crate) const ALL: &[Command] = &[
     replay_break::COMMAND,
     replay_delete_break::COMMAND,
     replay_seek::COMMAND,
+    reverse_continue::COMMAND,
     reverse_step::COMMAND,
     ringbuf_read::COMMAND,
     ringbuf_write::COMMAND,

@@ -5,6 +5,7 @@ use crate::chardev::{Backend, User};
 use crate::control::fake::Fake;
 use crate::control::{Inspect as _, Mode, Timeline as _, date_text};
 use crate::hmp::Hmp;
+use dejavm_core::boundary::{HitCause, StopHit};
 use dejavm_core::cpu::state::{cr0, cr4, efer};
 
 /// A machine with one page at 401000h (user, read-only) and two at 600000h (kernel, writable).
@@ -227,6 +228,37 @@ fn breakpoints() {
     assert_eq!(hmp.execute("replay_delete_break 60", &mut fake), "there is no replay breakpoint at 60\n");
     assert_eq!(hmp.execute("replay_delete_break", &mut fake), "");
     assert_eq!(hmp.execute("info breakpoints", &mut fake), "");
+}
+
+#[test]
+fn backward_to_where_the_run_was_to_stop() {
+    let mut hmp = monitor();
+    let mut fake = Fake::replay();
+    for line in ["replay_break 60", "replay_break 90", "replay_seek 100"] {
+        assert_eq!(hmp.execute(line, &mut fake), "");
+    }
+    for icount in [90, 60, 0, 0] {
+        let said = hmp.execute("reverse_continue", &mut fake);
+        assert!(said.starts_with(&format!("{icount} ")), "{said}");
+    }
+    let cause = HitCause::Instruction { address: 0x1000 };
+    fake.hit = Some(StopHit { id: 0, vcpu: 0, icount: 40, in_delivery: false, cause });
+    for (line, told) in [
+        ("0x1000", "Breakpoint { address: 4096 }"),
+        ("-e", "Exception { vector: None }"),
+        ("-e 14", "Exception { vector: Some(14) }"),
+        ("-i 0x20", "Interrupt { vector: Some(32) }"),
+    ] {
+        let said = hmp.execute(&format!("reverse_continue {line}"), &mut fake);
+        assert!(said.starts_with("40 "), "{line}: {said}");
+        assert_eq!(fake.told.pop().as_deref(), Some(told));
+    }
+    fake.hit = None;
+    assert_eq!(hmp.execute("reverse_continue 0x1000", &mut fake), "there was none before\n");
+    assert!(hmp.execute("reverse_continue -e 256", &mut fake).starts_with("a vector is at most 255\n"));
+    let unknown = "reverse_continue: unsupported option -x\n";
+    assert!(hmp.execute("reverse_continue -x", &mut fake).starts_with(unknown));
+    check_live("reverse_continue", "replay must be enabled to go back\n");
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn profiles() {
     );
     assert!(said("info sync-profile -x").starts_with("sync-profile: unsupported option -x\n"));
     assert!(said("info profile").contains("executing instructions"));
-    assert_eq!(said("info opcount"), "[the translator has no opcode counters]\n");
+    assert_eq!(said("info opcount"), "[no dynamic compiler: instructions are interpreted one by one]\n");
     assert_eq!(said("info iothreads"), "");
     let roms = said("info roms");
     assert!(roms.starts_with("addr=00000000000e0000 size=0x00"), "{roms}");

@@ -1,8 +1,11 @@
 //! What the machine is (QAPI: machine.json, machine-target.json, misc.json).
 
 use super::{Arguments, Command, Context, Outcome};
+use crate::pci;
 use crate::qmp::QmpError;
 use crate::qmp::schema::{NOTHING, Type, optional, required};
+use crate::qom::{CPU_TYPE, NO_HOTPLUG};
+use dejavm_core::types::MAX_VCPUS;
 use serde_json::{Value, json};
 
 const TARGET: Type = Type::Enum(&["x86_64"]);
@@ -27,7 +30,78 @@ pub(crate) const WATCHDOG_ACTIONS: &[&str] =
 
 const IO_THREAD: Type = Type::Object(&[required("id", Type::Str), required("thread-id", Type::Int)]);
 
+const HOTPLUGGABLE_CPU: Type = Type::Object(&[
+    required("type", Type::Str),
+    required("vcpus-count", Type::Int),
+    required("props", PROPS),
+    optional("qom-path", Type::Str),
+]);
+
+const MACHINE: Type = Type::Object(&[
+    required("name", Type::Str),
+    optional("is-default", Type::Bool),
+    required("cpu-max", Type::Int),
+    required("hotpluggable-cpus", Type::Bool),
+    required("numa-mem-supported", Type::Bool),
+    required("deprecated", Type::Bool),
+    optional("default-cpu-type", Type::Str),
+    required("acpi", Type::Bool),
+]);
+
+const CPU_DEFINITION: Type = Type::Object(&[
+    required("name", Type::Str),
+    optional("migration-safe", Type::Bool),
+    required("static", Type::Bool),
+    optional("unavailable-features", Type::Array(&Type::Str)),
+    required("typename", Type::Str),
+    required("deprecated", Type::Bool),
+]);
+
+const PCI_DEVICE: Type = Type::Object(&[
+    required("bus", Type::Int),
+    required("slot", Type::Int),
+    required("function", Type::Int),
+    required("class_info", Type::Object(&[optional("desc", Type::Str), required("class", Type::Int)])),
+    required("id", Type::Object(&[required("device", Type::Int), required("vendor", Type::Int)])),
+    required("irq_pin", Type::Int),
+    required("qdev_id", Type::Str),
+    required("regions", Type::Array(&NOTHING)),
+]);
+
+const PCI_BUS: Type =
+    Type::Object(&[required("bus", Type::Int), required("devices", Type::Array(&PCI_DEVICE))]);
+
 pub(super) const COMMANDS: &[Command] = &[
+    Command::new("query-hotpluggable-cpus", &[], Type::Array(&HOTPLUGGABLE_CPU), |_, _| {
+        Err(QmpError::generic(NO_HOTPLUG))
+    }),
+    Command::new("query-machines", &[], Type::Array(&MACHINE), |_, _| {
+        Ok(json!([{
+            "name": "pc", "is-default": true, "cpu-max": MAX_VCPUS, "hotpluggable-cpus": false,
+            "numa-mem-supported": false, "deprecated": false, "default-cpu-type": CPU_TYPE, "acpi": true,
+        }]))
+    }),
+    Command::new("query-cpu-definitions", &[], Type::Array(&CPU_DEFINITION), |_, _| {
+        Ok(json!([{
+            "name": "dejavm", "migration-safe": true, "static": true, "unavailable-features": [],
+            "typename": CPU_TYPE, "deprecated": false,
+        }]))
+    }),
+    Command::new("query-pci", &[], Type::Array(&PCI_BUS), query_pci),
+    Command::new("x-exit-preconfig", &[], NOTHING, |_, _| {
+        Err(QmpError::generic("The command is permitted only before machine initialization"))
+    }),
+    Command::new(
+        "set-action",
+        &[optional("watchdog", Type::Enum(WATCHDOG_ACTIONS))],
+        NOTHING,
+        |context, arguments| {
+            if arguments.value("watchdog").is_some() {
+                *context.services.watchdog_action.borrow_mut() = arguments.string("watchdog").to_owned();
+            }
+            Ok(json!({}))
+        },
+    ),
     Command::new("query-name", &[], Type::Object(&[optional("name", Type::Str)]), query_name),
     Command::new("query-uuid", &[], Type::Object(&[required("UUID", Type::Str)]), |context, _| {
         Ok(json!({"UUID": context.services.identity.uuid_text()}))
@@ -93,4 +167,20 @@ fn query_cpus_fast(context: &mut Context<'_>, _: &Arguments<'_>) -> Outcome {
 fn query_memory_size_summary(context: &mut Context<'_>, _: &Arguments<'_>) -> Outcome {
     let bytes = context.control.machine().memory().bytes();
     Ok(json!({"base-memory": bytes, "plugged-memory": 0}))
+}
+
+fn query_pci(context: &mut Context<'_>, _: &Arguments<'_>) -> Outcome {
+    let entry = |device: &pci::Device| {
+        let mut class = json!({"class": device.class});
+        if let Some(name) = device.class_name() {
+            class["desc"] = json!(name);
+        }
+        json!({
+            "bus": 0, "slot": device.slot, "function": 0, "class_info": class,
+            "id": {"device": device.device, "vendor": device.vendor},
+            "irq_pin": device.interrupt_pin, "qdev_id": "", "regions": [],
+        })
+    };
+    let devices: Value = pci::devices(context.control).iter().map(entry).collect();
+    Ok(json!([{"bus": 0, "devices": devices}]))
 }

@@ -12,6 +12,7 @@ mod qom;
 mod replay;
 mod run_state;
 mod send_key;
+mod time_travel;
 mod trace_event;
 
 pub(crate) use machine::WATCHDOG_ACTIONS;
@@ -113,6 +114,7 @@ const GROUPS: &[&[Command]] = &[
     replay::COMMANDS,
     run_state::COMMANDS,
     send_key::COMMANDS,
+    time_travel::COMMANDS,
     trace_event::COMMANDS,
 ];
 

@@ -4,12 +4,12 @@ use super::seek::last_hit;
 use super::{Driver, FileReplay, Patience, seek};
 use crate::cmd::go_live;
 use crate::console::{Console, look, marks};
-use dejavm_core::boundary::{Change, Inbound, StopCondition, StopHit, StopPoint, Watch, WatchKind};
+use dejavm_core::boundary::{Change, Inbound, StopCondition, StopHit, StopPoint};
 use dejavm_core::machine::Machine;
 use dejavm_core::types::Icount;
 use dejavm_monitor::control::{
     Arrival, ControlError, Debugging, Door, Execution, Inspect, Marks, Mode, Motion, RunEvent, RunState,
-    StopCause, Timeline, WrittenRange,
+    StopCause, Timeline,
 };
 use dejavm_replay::checkpoint::Summary;
 use dejavm_replay::session::timeline::{Found, Search};
@@ -122,12 +122,13 @@ impl Timeline for ReplayControl<'_> {
         self.driver.at_end = false;
         self.resume()
     }
+    fn first_icount(&self) -> Icount {
+        self.session.first().icount
+    }
     fn last_icount(&self) -> Option<Icount> {
         Some(self.session.last().icount)
     }
-    fn last_write(&mut self, range: WrittenRange) -> Result<Option<StopHit>, ControlError> {
-        let WrittenRange { space, start, len } = range;
-        let condition = StopCondition::Watch(Watch { space, start, len, kind: WatchKind::Write });
+    fn last_hit(&mut self, condition: StopCondition) -> Result<Option<StopHit>, ControlError> {
         let points = vec![StopPoint { id: 0, vcpu: None, condition }];
         let (from, to) = (self.session.first().icount, self.session.position().icount);
         let search = Search { points, from, to, delivered: false };
