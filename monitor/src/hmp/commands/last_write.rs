@@ -2,11 +2,9 @@
 
 use super::super::Context;
 use super::super::arguments::Arguments;
-use super::step::show_next;
-use super::{Command, CommandError, Outcome};
-use super::{evaluate, require_replay};
-use dejavm_core::boundary::{Space, StopCondition, Watch, WatchKind};
-use std::fmt::Write as _;
+use super::step::show_place;
+use super::{Command, CommandError, Outcome, evaluate};
+use serde_json::json;
 
 pub(crate) const COMMAND: Command = Command {
     names: &["last_write"],
@@ -17,25 +15,16 @@ pub(crate) const COMMAND: Command = Command {
 
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     let size = arguments.slash().map(str::parse::<u64>);
-    let Ok(len) = size.unwrap_or(Ok(8)) else {
+    let Ok(size) = size.unwrap_or(Ok(8)) else {
         return Err(CommandError::Usage("the size is a number of bytes".to_owned()));
     };
-    let space = match arguments.option() {
-        None => Space::Linear,
-        Some("p") => Space::Physical,
+    let physical = match arguments.option() {
+        None => false,
+        Some("p") => true,
         Some(other) => return Err(CommandError::UnsupportedOption(format!("-{other}"))),
     };
-    let start = evaluate(context, arguments)?;
-    require_replay(context, "replay must be enabled to go back")?;
-    let watch = Watch { space, start, len: len.max(1), kind: WatchKind::Write };
-    match context.control.last_hit(StopCondition::Watch(watch))? {
-        Some(hit) => {
-            context.settings.vcpu = hit.vcpu;
-            show_next(context)
-        }
-        None => {
-            let _ = writeln!(context.out, "nothing wrote there before");
-            Ok(())
-        }
-    }
+    let address = evaluate(context, arguments)?;
+    let write = json!({"address": address, "size": size, "physical": physical});
+    let place = context.qmp("replay-last-write", write)?;
+    show_place(context, &place, false, "nothing wrote there before")
 }

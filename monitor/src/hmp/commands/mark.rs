@@ -3,7 +3,7 @@
 use super::super::Context;
 use super::super::arguments::Arguments;
 use super::{Command, CommandError, Outcome};
-use crate::control::Mark;
+use serde_json::json;
 
 pub(crate) const COMMAND: Command = Command {
     names: &["mark"],
@@ -23,15 +23,6 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     if !name.starts_with(|c: char| c.is_alphabetic()) {
         return Err(CommandError::Usage("a mark's name begins with a letter".to_owned()));
     }
-    let at = context.control.position();
-    let Some(marks) = context.control.marks() else {
-        return Err(CommandError::Refused("nothing is recorded that a place could be marked in".to_owned()));
-    };
-    if forget {
-        let known = marks.remove(name);
-        known.ok_or_else(|| CommandError::Refused(format!("there is no mark {name}")))?;
-    } else {
-        marks.insert(name.to_owned(), Mark::now(at));
-    }
-    Ok(context.control.keep_marks()?)
+    context.qmp("replay-mark", json!({"name": name, "delete": forget}))?;
+    Ok(())
 }

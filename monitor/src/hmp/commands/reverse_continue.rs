@@ -2,10 +2,9 @@
 
 use super::super::Context;
 use super::super::arguments::Arguments;
-use super::step::show_next;
-use super::{Command, CommandError, Outcome, evaluate, require_replay};
-use dejavm_core::boundary::StopCondition;
-use std::fmt::Write as _;
+use super::step::show_place;
+use super::{Command, CommandError, Outcome, evaluate};
+use serde_json::{Value, json};
 
 pub(crate) const COMMAND: Command = Command {
     names: &["reverse_continue"],
@@ -18,39 +17,20 @@ pub(crate) const COMMAND: Command = Command {
 
 fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     let condition = condition(context, arguments)?;
-    require_replay(context, "replay must be enabled to go back")?;
-    let Some(condition) = condition else {
-        let here = context.control.position().icount;
-        let goal = context.control.break_before(here);
-        context.control.seek(goal)?;
-        return show_next(context);
-    };
-    match context.control.last_hit(condition)? {
-        Some(hit) => {
-            context.settings.vcpu = hit.vcpu;
-            show_next(context)
-        }
-        None => {
-            let _ = writeln!(context.out, "there was none before");
-            Ok(())
-        }
-    }
+    let to_break = condition == json!({});
+    let place = context.qmp("replay-reverse-continue", condition)?;
+    show_place(context, &place, to_break, "there was none before")
 }
 
-/// What is looked for; `None`: a replay breakpoint.
-fn condition(
-    context: &mut Context<'_>,
-    arguments: &mut Arguments<'_>,
-) -> Result<Option<StopCondition>, CommandError> {
+/// What is looked for, as QMP has it.
+fn condition(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Result<Value, CommandError> {
     let option = arguments.option();
     let value = if arguments.is_empty() { None } else { Some(evaluate(context, arguments)?) };
-    let vector = |value: Option<u64>| {
-        value.map(u8::try_from).transpose().map_err(|_| CommandError::Usage("a vector is at most 255".into()))
-    };
-    Ok(match option {
-        None => value.map(|address| StopCondition::Breakpoint { address }),
-        Some("e") => Some(StopCondition::Exception { vector: vector(value)? }),
-        Some("i") => Some(StopCondition::Interrupt { vector: vector(value)? }),
+    let event = match option {
+        None => return Ok(value.map_or(json!({}), |address| json!({"address": address}))),
+        Some("e") => "exception",
+        Some("i") => "interrupt",
         Some(other) => return Err(CommandError::UnsupportedOption(format!("-{other}"))),
-    })
+    };
+    Ok(value.map_or(json!({"event": event}), |vector| json!({"event": event, "vector": vector})))
 }

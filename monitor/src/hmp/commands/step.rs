@@ -6,6 +6,7 @@ use super::super::registers::{code_size, instruction_address};
 use super::{Command, Outcome};
 use super::{current_cpu, evaluate, readable};
 use crate::disassembly::{MAX_INSN_BYTES, disassemble};
+use serde_json::Value;
 use std::fmt::Write as _;
 
 pub(crate) const COMMAND: Command = Command {
@@ -32,4 +33,17 @@ pub(super) fn show_next(context: &mut Context<'_>) -> Outcome {
     let text = line.map_or_else(|| format!("{at:#010x}: unable to read memory"), |l| l.text);
     let _ = writeln!(context.out, "{} {text}", context.control.position().icount);
     Ok(())
+}
+
+/// Shows where a search backward has ended, as QMP tells it, on the vCPU that it was for; `nothing` if it found none
+/// and has to.
+pub(super) fn show_place(context: &mut Context<'_>, place: &Value, anyway: bool, nothing: &str) -> Outcome {
+    if place["found"] != true && !anyway {
+        let _ = writeln!(context.out, "{nothing}");
+        return Ok(());
+    }
+    if let Some(vcpu) = place["cpu-index"].as_u64() {
+        context.settings.vcpu = vcpu as usize;
+    }
+    show_next(context)
 }

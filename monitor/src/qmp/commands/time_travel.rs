@@ -31,7 +31,16 @@ const CHECKPOINTS: Type = Type::Object(&[
 
 pub(super) const COMMANDS: &[Command] = &[
     Command::new("replay-reverse-step", &[optional("count", Type::Int)], NOTHING, reverse_step),
-    Command::new("replay-reverse-continue", &[optional("address", Type::Int)], PLACE, reverse_continue),
+    Command::new(
+        "replay-reverse-continue",
+        &[
+            optional("address", Type::Int),
+            optional("event", Type::Enum(&["exception", "interrupt"])),
+            optional("vector", Type::Int),
+        ],
+        PLACE,
+        reverse_continue,
+    ),
     Command::new(
         "replay-last-write",
         &[required("address", Type::Int), optional("size", Type::Int), optional("physical", Type::Bool)],
@@ -67,14 +76,30 @@ fn reverse_step(context: &mut Context<'_>, arguments: &Arguments<'_>) -> Outcome
 
 fn reverse_continue(context: &mut Context<'_>, arguments: &Arguments<'_>) -> Outcome {
     require_replay(context, NO_WAY_BACK)?;
-    if let Some(address) = arguments.integer("address") {
-        return last_hit(context, StopCondition::Breakpoint { address });
+    if let Some(condition) = condition(arguments)? {
+        return last_hit(context, condition);
     }
     let here = context.control.position().icount;
     let goal = context.control.break_before(here);
     let found = context.control.breaks().contains(&goal);
     context.control.seek(goal)?;
     Ok(json!({"found": found, "icount": goal}))
+}
+
+/// What is looked for; `None`: a replay breakpoint.
+fn condition(arguments: &Arguments<'_>) -> Result<Option<StopCondition>, QmpError> {
+    let vector = arguments.integer("vector").map(u8::try_from).transpose();
+    let vector = vector.map_err(|_| QmpError::generic("Parameter 'vector' expects a number up to 255"))?;
+    let condition = match (arguments.integer("address"), arguments.string("event")) {
+        (Some(address), "") => StopCondition::Breakpoint { address },
+        (None, "exception") => StopCondition::Exception { vector },
+        (None, "interrupt") => StopCondition::Interrupt { vector },
+        (None, _) => return Ok(None),
+        (Some(_), _) => {
+            return Err(QmpError::generic("Parameters 'address' and 'event' exclude each other"));
+        }
+    };
+    Ok(Some(condition))
 }
 
 fn last_write(context: &mut Context<'_>, arguments: &Arguments<'_>) -> Outcome {
