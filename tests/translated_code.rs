@@ -3,7 +3,8 @@
 //! compared at many places.
 
 use dejavm_core::boundary::{
-    Images, MachineConfig, OnHit, Space, StopCondition, StopPoint, StopPoints, Watch, WatchKind,
+    Images, MachineConfig, OnHit, ProbeEvent, ProbeKind, ProbeSettings, Space, StopCondition, StopPoint,
+    StopPoints, Watch, WatchKind,
 };
 use dejavm_core::machine::{Accel, Machine, RunLimit, StopReason};
 use dejavm_core::types::Gpa;
@@ -92,33 +93,59 @@ fn an_instruction_changes_the_next_one_of_its_own_block() {
     assert!(dropped(&code) > 1000, "a block is dropped each time");
 }
 
+/// A loop that writes `ADD EBX, imm32; RET` to a place, with another immediate each time, by REP MOVSB and in
+/// pieces, and calls it.
+fn writing_over(place: u64) -> Vec<u8> {
+    assembled(|a| {
+        let (mut again, mut text) = (a.create_label(), a.create_label());
+        a.set_label(&mut again)?;
+        a.inc(edx)?;
+        a.lea(rsi, ptr(text))?;
+        a.mov(edi, place as u32)?;
+        a.mov(ecx, 7)?;
+        a.cld()?;
+        a.rep().movsb()?;
+        a.mov(edi, place as u32)?;
+        a.mov(dword_ptr(rdi + 2), edx)?;
+        for _ in 0..3 {
+            a.call(rdi)?;
+        }
+        a.jmp(again)?;
+        a.set_label(&mut text)?;
+        a.db(&[0x81, 0xC3, 0, 0, 0, 0, 0xC3])
+    })
+}
+
 #[test]
 fn code_is_written_called_and_written_over() {
     if no_translator() {
         return;
     }
     for place in [INSIDE, ACROSS] {
-        // ADD EBX, imm32; RET, with another immediate each time, stored in pieces or by REP MOVSB.
-        let code = assembled(|a| {
-            let (mut again, mut text) = (a.create_label(), a.create_label());
-            a.set_label(&mut again)?;
-            a.inc(edx)?;
-            a.lea(rsi, ptr(text))?;
-            a.mov(edi, place as u32)?;
-            a.mov(ecx, 7)?;
-            a.cld()?;
-            a.rep().movsb()?;
-            a.mov(edi, place as u32)?;
-            a.mov(dword_ptr(rdi + 2), edx)?;
-            for _ in 0..3 {
-                a.call(rdi)?;
-            }
-            a.jmp(again)?;
-            a.set_label(&mut text)?;
-            a.db(&[0x81, 0xC3, 0, 0, 0, 0, 0xC3])
-        });
-        the_same(&code, 1);
+        the_same(&writing_over(place), 1);
     }
+}
+
+#[test]
+fn all_that_the_translator_does_is_told() {
+    if no_translator() {
+        return;
+    }
+    let mut machine = machine(Accel::Jit, &writing_over(INSIDE), 1);
+    machine.set_probes(&ProbeSettings::of(ProbeKind::OF_THE_ENGINE));
+    machine.run(&RunLimit::to_icount(END));
+    let stats = machine.jit_stats().expect("a translator");
+    let (mut translated, mut linked, mut dropped) = (0, 0, 0);
+    for record in machine.take_probe_records() {
+        match record.event {
+            ProbeEvent::Translate { .. } => translated += 1,
+            ProbeEvent::Link { .. } => linked += 1,
+            ProbeEvent::Flush { blocks } => dropped += blocks,
+            _ => {}
+        }
+    }
+    assert_eq!((translated, linked, dropped), (stats.blocks, stats.links, stats.dropped));
+    assert!(linked > 2 && dropped > 100, "{linked} links, {dropped} dropped");
 }
 
 #[test]
@@ -325,6 +352,80 @@ fn translated_code_keeps_off_the_pages_of_breakpoints_and_off_no_other() {
         assert!(in_page(&b).0 > 0, "translated again");
         assert_eq!(compare(&mut a, &mut b).map(|difference| difference.to_string()), None);
     }
+}
+
+/// A guest that calls a function in a page of its own at 2 MiB, and now and then takes that page out of its
+/// tables first; its handler of #PF puts it back.
+fn machine_that_unmaps_code(accel: Accel) -> Machine {
+    const TABLES: u64 = 0x6_0000;
+    const ENTRY: u64 = TABLES + 0x3000;
+    const IDT: u64 = TABLES + 0x4000;
+    const IDTR: u64 = TABLES + 0x5000;
+    const HANDLER: u64 = 0x5_2000;
+    let open = |to: u64| (to | 7).to_le_bytes();
+    let code = assembled(|a| {
+        let (mut again, mut mapped) = (a.create_label(), a.create_label());
+        a.lidt(qword_ptr(IDTR))?;
+        a.mov(eax, TABLES as u32)?;
+        a.mov(cr3, rax)?;
+        a.set_label(&mut again)?;
+        a.inc(ebx)?;
+        a.test(ebx, 0x1F)?;
+        a.jnz(mapped)?;
+        a.mov(edi, ENTRY as u32)?;
+        a.mov(qword_ptr(rdi), 0)?;
+        a.mov(edi, 2 << 20)?;
+        a.invlpg(byte_ptr(rdi))?;
+        a.set_label(&mut mapped)?;
+        a.mov(eax, 2 << 20)?;
+        a.call(rax)?;
+        a.jmp(again)
+    });
+    let mut function = CodeAssembler::new(64).expect("64 bits");
+    function.inc(r8d).and_then(|()| function.ret()).expect("instructions");
+    let mut handler = CodeAssembler::new(64).expect("64 bits");
+    let built = handler
+        .add(rsp, 8)
+        .and_then(|()| handler.inc(r9d))
+        .and_then(|()| handler.mov(edi, ENTRY as u32))
+        .and_then(|()| handler.mov(dword_ptr(rdi), (INSIDE as i32 & !0xFFF) | 7))
+        .and_then(|()| handler.iretq());
+    built.expect("instructions");
+    let mut machine = machine(accel, &code, 1);
+    let gate = HANDLER & 0xFFFF | 0x10 << 16 | 0x8E << 40 | HANDLER >> 16 << 48;
+    for (at, bytes) in [
+        (TABLES, open(TABLES + 0x1000).to_vec()),
+        (TABLES + 0x1000, open(TABLES + 0x2000).to_vec()),
+        (TABLES + 0x2000, [open(0x80), open(ENTRY)].concat()),
+        (ENTRY, open(INSIDE & !0xFFF).to_vec()),
+        (INSIDE & !0xFFF, function.assemble(2 << 20).expect("code")),
+        (HANDLER, handler.assemble(HANDLER).expect("code")),
+        (IDT + 14 * 16, gate.to_le_bytes().to_vec()),
+        (IDTR, [&0xFFFu16.to_le_bytes()[..], &IDT.to_le_bytes()].concat()),
+    ] {
+        machine.load_memory(Gpa(at), &bytes);
+    }
+    machine
+}
+
+#[test]
+fn code_whose_page_is_gone_faults_while_there_are_breakpoints_elsewhere() {
+    if no_translator() {
+        return;
+    }
+    let [mut a, mut b] = [Accel::Interp, Accel::Jit].map(machine_that_unmaps_code);
+    let elsewhere =
+        StopPoint { id: 1, vcpu: None, condition: StopCondition::Breakpoint { address: 0x5_3000 } };
+    for until in (0..END).step_by(5000) {
+        for machine in [&mut a, &mut b] {
+            let points = if until % 10_000 == 0 { vec![] } else { vec![elsewhere] };
+            machine.set_stop_points(&StopPoints { points, from: 0, on_hit: OnHit::Stop });
+            machine.run(&RunLimit::to_icount(until));
+        }
+        assert_eq!(compare(&mut a, &mut b).map(|difference| difference.to_string()), None);
+    }
+    let [called, faults] = [8, 9].map(|register| b.vcpus()[0].state.regs[register]);
+    assert!(called > 1000 && faults > 50, "{called} calls, {faults} page faults");
 }
 
 #[test]

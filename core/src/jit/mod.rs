@@ -311,9 +311,9 @@ impl Jit {
     }
 
     /// Makes an exit go straight to `entry`, the block at its address, which lies at `ram_offset`,
-    /// from now on.
-    pub fn link(&mut self, exit: ExitPoint, ram_offset: u64, entry: Entry) {
-        let Some(link) = exit.link else { return };
+    /// from now on. False: it is none that can be.
+    pub fn link(&mut self, exit: ExitPoint, ram_offset: u64, entry: Entry) -> bool {
+        let Some(link) = exit.link else { return false };
         // Who is in the first page knows nothing of the second.
         let checked = link.checked || entry.second.is_some();
         if checked {
@@ -323,6 +323,7 @@ impl Jit {
         }
         self.lead(link, if checked { entry.checked } else { entry.known });
         self.tables.stats.links += 1;
+        true
     }
 
     fn lead(&mut self, link: Link, to: u64) {

@@ -260,7 +260,7 @@ impl Runner<'_, '_> {
         if notes {
             jit.tables.notes.lend(&mut frame);
         }
-        let mut first = true;
+        let (mut first, begun) = (true, self.env.clock.icount);
         loop {
             let (code, tables) = jit.parts();
             tables.stats.entries += 1;
@@ -297,8 +297,10 @@ impl Runner<'_, '_> {
             jit.tables.stats.unlinked += 1;
             match self.go_on(exit, jit) {
                 Some(entry) => frame.entry = entry.known,
-                // Somebody may want to see what is next before it executes: the run loop knows.
-                None if notes || self.cpu.stops.armed() => return Ok(()),
+                None if notes => return Ok(()),
+                // Somebody may want to see what is next before it executes: the run loop knows. It has
+                // looked at what is still next: code whose page is another now, or none, left at once.
+                None if self.cpu.stops.armed() && self.env.clock.icount != begun => return Ok(()),
                 None => return self.run_block(),
             }
         }
@@ -316,8 +318,8 @@ impl Runner<'_, '_> {
         let flushes = jit.tables.stats.flushes;
         let entry = self.entry_of(slot, exit.plain, jit)?;
         if jit.tables.stats.flushes == flushes {
-            jit.link(exit, self.targets.0[slot].ram_offset, entry);
-            if self.cpu.probes.engine {
+            let linked = jit.link(exit, self.targets.0[slot].ram_offset, entry);
+            if linked && self.cpu.probes.engine {
                 let address = self.targets.0[slot].linear;
                 self.cpu.note_engine(self.env, ProbeEvent::Link { address });
             }

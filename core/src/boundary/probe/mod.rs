@@ -654,4 +654,22 @@ mod tests {
         assert_eq!(numbers, (0..ProbeKind::COUNT_WITH_ENGINE).collect::<Vec<_>>());
         assert!(ProbeKind::COUNT_WITH_ENGINE <= 128, "a bit for each");
     }
+
+    #[test]
+    fn every_class_of_input_is_listed_once() {
+        // A class that is missing here does not compile: give it the next number, and a place in the list.
+        let number = |class: InboundClass| match class {
+            InboundClass::Serial => 0,
+            InboundClass::SerialBreak => 1,
+            InboundClass::Keyboard => 2,
+            InboundClass::Reset => 3,
+            InboundClass::PowerButton => 4,
+            InboundClass::Nmi => 5,
+            InboundClass::Debugger => 6,
+            InboundClass::PortWrite => 7,
+        };
+        assert_eq!(InboundClass::ALL.map(number).to_vec(), (0..8).collect::<Vec<_>>());
+        let names: std::collections::BTreeSet<_> = InboundClass::ALL.map(InboundClass::name).into();
+        assert_eq!(names.len(), InboundClass::ALL.len());
+    }
 }
