@@ -28,7 +28,7 @@ impl OutputFile {
         let place = place.canonicalize().unwrap_or_else(|_| place.to_path_buf());
         let draft = beside(&place, &format!("{}.new", std::process::id()));
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&draft);
-        let file = file.map_err(|e| Failure::file("create", &draft, &e))?;
+        let file = file.map_err(|e| Failure::file("create", &place, &e))?;
         Ok(Self { place, draft, file, kept: false })
     }
 

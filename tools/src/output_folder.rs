@@ -31,7 +31,7 @@ impl OutputFolder {
             }
         }
         let draft = beside(place, &format!("{}.new", std::process::id()));
-        fs::create_dir(&draft).map_err(|e| Failure::file("create", &draft, &e))?;
+        fs::create_dir(&draft).map_err(|e| Failure::file("create", place, &e))?;
         Ok(Self { place: place.to_owned(), draft, kept: false })
     }
 

@@ -51,8 +51,11 @@ pub fn execute(args: &TraceArgs) -> Result<Exit, Failure> {
         return Err(Failure::new("one journal at a time").advice("several FILEs must all be traces (*.djt)"));
     }
     if probes.on.is_empty() {
-        return Err(Failure::new("no event is switched on: say which with --events")
-            .advice("`dejavm trace --list` lists all events"));
+        let why = match args.events.as_slice() {
+            [] => "no event is switched on: say which with --events".to_owned(),
+            given => format!("no event is switched on by {}", given.join(" ")),
+        };
+        return Err(Failure::new(why).advice("`dejavm trace --list` lists all events"));
     }
     match format {
         TraceFormat::Stream(format) => extract(args, first, format, probes),
