@@ -62,6 +62,15 @@ pub struct Frame {
     pub system_flags: u64,
     /// Where its segment registers are.
     pub segments: u64,
+    /// Where its IA32_KERNEL_GS_BASE is.
+    pub kernel_gs_base: u64,
+    /// Where the vCPU keeps which table of translations it goes through.
+    pub mmu: u64,
+    /// The table while user pages are out of reach for the supervisor, and while they are not; for who
+    /// has the right [`rights::SMAP`].
+    pub tlb_closed: u64,
+    /// See there.
+    pub tlb_open: u64,
     /// Its time-stamp counter when the budget is used up.
     pub tsc: u64,
     /// Where instrumented code puts its next [`super::Note`].
@@ -120,6 +129,8 @@ pub mod rights {
     pub const TSC: u8 = 2;
     /// No interrupt waits for it to enable interrupts.
     pub const CALM: u8 = 4;
+    /// It is at privilege level 0, and EFLAGS.AC decides whether user pages are within reach.
+    pub const SMAP: u8 = 8;
 }
 
 /// Not the number of an exit: the guest goes on at [`Frame::target`].
@@ -171,6 +182,14 @@ pub mod field {
     pub const SYSTEM_FLAGS: i32 = offset_of!(Frame, system_flags) as i32;
     /// [`Frame::segments`].
     pub const SEGMENTS: i32 = offset_of!(Frame, segments) as i32;
+    /// [`Frame::kernel_gs_base`].
+    pub const KERNEL_GS_BASE: i32 = offset_of!(Frame, kernel_gs_base) as i32;
+    /// [`Frame::mmu`].
+    pub const MMU: i32 = offset_of!(Frame, mmu) as i32;
+    /// [`Frame::tlb_closed`].
+    pub const TLB_CLOSED: i32 = offset_of!(Frame, tlb_closed) as i32;
+    /// [`Frame::tlb_open`].
+    pub const TLB_OPEN: i32 = offset_of!(Frame, tlb_open) as i32;
     /// [`Frame::tsc`].
     pub const TSC: i32 = offset_of!(Frame, tsc) as i32;
     /// [`Frame::slots`].

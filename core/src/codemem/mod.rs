@@ -15,8 +15,9 @@
 //!   run that could change translations; and of nothing else;
 //! - it reads and writes the vector registers and MXCSR at the addresses in the frame, which are
 //!   those of the vCPU that it runs for;
-//! - it reads and writes the system flags, and reads the segment registers, at the addresses in the
-//!   frame, which are those of the same vCPU;
+//! - it reads and writes the system flags, IA32_KERNEL_GS_BASE and the number of the table of
+//!   translations (which it makes one of those that exist), reads the segment registers and writes the
+//!   base of GS, at the addresses in the frame, which are those of the same vCPU;
 //! - it reads and writes the x87 image that the frame points to;
 //! - it writes notes from [`Frame::notes`] on, which moves with them; a block that may write some
 //!   begins only if that is not beyond [`Frame::notes_full`], and whoever lends the buffer leaves

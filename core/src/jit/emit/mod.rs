@@ -207,7 +207,7 @@ impl<'a> Emitter<'a> {
     fn check_place(&mut self, linear: u64, ram: u64, moved: Label) {
         let slot = (linear >> PAGE_SHIFT) as usize % tlb_layout::ENTRIES;
         let at = |field| {
-            let disp = (slot << tlb_layout::ENTRY_SHIFT) as i32 + field;
+            let disp = tlb_layout::FETCHES + (slot << tlb_layout::ENTRY_SHIFT) as i32 + field;
             Rm::Gs(Mem { base: NONE, index: NONE, scale: 0, disp })
         };
         let page = linear & !PAGE_OFFSET_MASK;
