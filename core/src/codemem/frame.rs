@@ -27,6 +27,8 @@ pub struct Frame {
     pub slots: [u64; 16],
     /// What to add to a linear address for the host address, for each window of the block.
     pub windows: [u64; 4],
+    /// For each page that a loop keeps: its linear address, and what to add for the host address.
+    pub pages: [[u64; 2]; 4],
     /// What RAX holds: the arithmetic flags in its low half (AH as LAHF stores it, AL = OF), and from
     /// bit [`BUDGET_SHIFT`] on the instructions that may still begin, without those of the block.
     pub rax: u64,
@@ -196,6 +198,8 @@ pub mod field {
     pub const SLOTS: i32 = offset_of!(Frame, slots) as i32;
     /// [`Frame::windows`].
     pub const WINDOWS: i32 = offset_of!(Frame, windows) as i32;
+    /// [`Frame::pages`].
+    pub const PAGES: i32 = offset_of!(Frame, pages) as i32;
     /// [`Frame::rax`].
     pub const RAX: i32 = offset_of!(Frame, rax) as i32;
     /// [`Frame::vectors`].

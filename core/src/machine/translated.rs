@@ -343,7 +343,7 @@ impl Runner<'_, '_> {
         if self.cpu.code_size != CodeSize::Bits64 {
             return None;
         }
-        let Target { linear, ram_offset, block, .. } = self.targets.0[slot];
+        let Target { linear, ram_offset, version, block, .. } = self.targets.0[slot];
         if jit.keeps_off(linear) {
             return None;
         }
@@ -355,9 +355,7 @@ impl Runner<'_, '_> {
         let entry = match jit.find(key).filter(|entry| entry.second == second) {
             Some(entry) => entry,
             None => {
-                let target = &mut self.targets.0[slot];
-                target.runs = target.runs.saturating_add(1);
-                if target.runs < jit.hot && !plain {
+                if !plain && !jit.heat.is_hot(linear, ram_offset, version, jit.hot) {
                     return None;
                 }
                 self.translate_block(jit, key, second)?

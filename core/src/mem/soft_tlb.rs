@@ -46,8 +46,8 @@ pub mod tlb_layout {
     pub const READ_TAG: i32 = offset_of!(TlbEntry, read_tag) as i32;
     /// Offset of [`TlbEntry::write_tag`].
     pub const WRITE_TAG: i32 = offset_of!(TlbEntry, write_tag) as i32;
-    /// Offset of [`TlbEntry::exec_tag`].
-    pub const EXEC_TAG: i32 = offset_of!(TlbEntry, exec_tag) as i32;
+    /// Offset of [`TlbEntry::delta`].
+    pub const DELTA: i32 = offset_of!(TlbEntry, delta) as i32;
     /// Offset of [`TlbEntry::host`].
     pub const HOST: i32 = offset_of!(TlbEntry, host) as i32;
 
@@ -59,13 +59,13 @@ pub mod tlb_layout {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct TlbEntry {
-    /// Matches if the page may be read.
+    /// Matches if the page may be read; of an entry for fetches, if it may be executed.
     pub read_tag: u64,
     /// Matches if the page may be written at full speed (allowed, dirty bit set, and no page
     /// flag asks to see stores). With one bit flipped: allowed, but stores must be seen.
     pub write_tag: u64,
-    /// Matches if the page may be executed.
-    pub exec_tag: u64,
+    /// What to add to a linear address of the page for the host address.
+    pub delta: u64,
     /// The host address of the page in RAM.
     pub host: u64,
 }
@@ -111,12 +111,12 @@ fn no_match(slot: usize) -> u64 {
 impl TlbEntry {
     fn empty(slot: usize) -> Self {
         let tag = no_match(slot);
-        Self { read_tag: tag, write_tag: tag, exec_tag: tag, host: 0 }
+        Self { read_tag: tag, write_tag: tag, delta: 0, host: 0 }
     }
 
     /// An address in the page or beside it, if it is one in the upper half.
     fn upper(&self) -> Option<u64> {
-        [self.read_tag, self.write_tag, self.exec_tag].into_iter().find(|tag| tag & UPPER != 0)
+        [self.read_tag, self.write_tag].into_iter().find(|tag| tag & UPPER != 0)
     }
 }
 
@@ -393,7 +393,7 @@ impl SoftTlb {
         let offset = match kind {
             AccessKind::Read => va ^ e.read_tag,
             AccessKind::Write => (va ^ e.write_tag) & !WATCHED,
-            AccessKind::Execute => va ^ e.exec_tag,
+            AccessKind::Execute => va ^ e.read_tag,
         };
         (offset <= PAGE_OFFSET_MASK).then(|| e.host - self.ram + offset)
     }
@@ -405,7 +405,7 @@ impl SoftTlb {
         let offset = match kind {
             AccessKind::Read => (va ^ e.read_tag) & !OBSERVED,
             AccessKind::Write => (va ^ e.write_tag) & !(WATCHED | OBSERVED),
-            AccessKind::Execute => va ^ e.exec_tag,
+            AccessKind::Execute => va ^ e.read_tag,
         };
         (offset <= PAGE_OFFSET_MASK).then(|| e.host - self.ram + offset)
     }
@@ -463,7 +463,7 @@ impl SoftTlb {
                 (true, false) => page ^ WATCHED,
                 (true, true) => page,
             },
-            exec_tag: none,
+            delta: (self.ram + ram_offset).wrapping_sub(page),
             host: self.ram + ram_offset,
         };
         table.write_pages[slot] = NO_PAGE;
@@ -479,9 +479,9 @@ impl SoftTlb {
         let slot = slot_for(va, AccessKind::Execute);
         let none = no_match(slot);
         let Some(table) = self.live.tables.get_mut(index as usize) else { return };
-        let exec_tag = va & !PAGE_OFFSET_MASK;
+        let (page, host) = (va & !PAGE_OFFSET_MASK, self.ram + ram_offset);
         table.entries[slot] =
-            TlbEntry { read_tag: none, write_tag: none, exec_tag, host: self.ram + ram_offset };
+            TlbEntry { read_tag: page, write_tag: none, delta: host.wrapping_sub(page), host };
         table.use_slot(slot);
     }
 

@@ -39,7 +39,7 @@ fn set_system(e: &mut Emitter<'_>, flag: u64, on: bool) {
 fn set_ac(e: &mut Emitter<'_>, on: bool) -> Emitted {
     e.spoil_flags();
     e.need_rights(rights::SMAP);
-    e.open = 0;
+    e.forget_checks();
     set_system(e, AC, on);
     let (table, index) = match on {
         true => (field::TLB_OPEN, MmuIndex::Kernel),

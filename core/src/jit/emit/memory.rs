@@ -1,12 +1,24 @@
 //! Memory operands: from an effective address to a host address that was checked.
 
 use super::Emitter;
+use super::exits::Cold;
 use super::flags::Host;
 use crate::codemem::field;
 use crate::cpu::insn::{self, SEG_FLAT};
 use crate::cpu::state::seg;
-use crate::jit::asm::{Alu, Mem, NONE, Rm, Width, host};
+use crate::jit::asm::{Alu, Label, Mem, NONE, Rm, Width, host};
+use crate::jit::regs::pinned;
 use crate::mem::tlb_layout;
+
+/// An access through one register that the host has in one, and a constant.
+#[derive(Clone, Copy)]
+pub(super) struct Simple {
+    /// The address, with RCX instead of what it lacks.
+    operand: Mem,
+    bytes: usize,
+    /// Which tag of an entry must match.
+    pub(super) tag: i32,
+}
 
 /// An effective address.
 pub enum Effective {
@@ -96,6 +108,76 @@ impl Emitter<'_> {
         let found = self.linear();
         debug_assert!(found);
         Some(self.translate(bytes, write, aligned))
+    }
+
+    /// [`Self::memory_lazily`] for whoever can use any operand with RCX in it: the address that a register
+    /// is used for need not wait for its own check.
+    pub(super) fn memory_indexed(&mut self, bytes: usize, write: bool) -> Option<Mem> {
+        let tag = if write { tlb_layout::WRITE_TAG } else { tlb_layout::READ_TAG };
+        let Some(access) = self.simple().map(|operand| Simple { operand, bytes, tag }) else {
+            return self.memory_lazily(bytes, write, false);
+        };
+        self.spoil_flags_lazily();
+        let slow = self.slow_label();
+        match self.kept_page(tag) {
+            None => {
+                self.find_page(access, slow);
+                self.asm.load(Width::Q, host::RCX, Rm::Gs(Mem::at(host::RDX, tlb_layout::DELTA)));
+            }
+            Some(kept) if !kept.found => {
+                self.find_page(access, slow);
+                self.keep_page(kept, tag);
+            }
+            Some(kept) => {
+                let (label, resume) = (self.asm.label(), self.asm.label());
+                self.cold.push(Cold::OtherPage { label, resume, slow, access, kept });
+                self.linear_of(access);
+                self.asm.alu(Alu::Xor, Width::Q, host::RCX, kept.tag());
+                self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::R(host::RCX), 0x1000 - bytes as u64);
+                // JA
+                self.asm.jcc(7, label);
+                self.asm.load(Width::Q, host::RCX, kept.delta());
+                self.asm.bind(resume);
+            }
+        }
+        Some(access.operand)
+    }
+
+    /// The operand, if it is a simple one.
+    fn simple(&self) -> Option<Mem> {
+        let insn = self.insn;
+        let disp = insn.disp as i64 as i32;
+        let near = i64::from(disp) == insn.disp as i64;
+        if insn.seg != SEG_FLAT || insn.addr_mask != u64::MAX || !near {
+            return None;
+        }
+        let (register, scale) = match (insn.base, insn.index) {
+            (g, insn::ZERO) if g < 16 => (g, 0),
+            (insn::ZERO, g) if g < 16 => (g, insn.scale),
+            _ => return None,
+        };
+        pinned(register).map(|index| Mem { base: host::RCX, index, scale, disp })
+    }
+
+    /// The linear address of a simple access in RCX.
+    fn linear_of(&mut self, access: Simple) {
+        let Mem { index, scale, disp, .. } = access.operand;
+        match (scale, disp) {
+            (0, 0) => self.asm.mov(host::RCX, index),
+            (0, _) => self.asm.lea(Width::Q, host::RCX, Mem::at(index, disp)),
+            _ => self.asm.lea(Width::Q, host::RCX, Mem { base: NONE, index, scale, disp }),
+        }
+    }
+
+    /// Finds the entry of a simple access, at RDX: it allows the access, all of which lies in its page.
+    /// RCX is lost.
+    pub(super) fn find_page(&mut self, access: Simple, slow: Label) {
+        self.linear_of(access);
+        self.find_entry();
+        self.asm.alu(Alu::Xor, Width::Q, host::RCX, Rm::Gs(Mem::at(host::RDX, access.tag)));
+        self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::R(host::RCX), 0x1000 - access.bytes as u64);
+        // JA
+        self.asm.jcc(7, slow);
     }
 
     /// From a linear address in RCX to a host address there; RDX is lost. The flags must have
