@@ -3,7 +3,7 @@
 use super::Emitter;
 use super::flags::{FlagState, needs_of};
 use super::loops::Kept;
-use super::memory::Simple;
+use super::memory::Access;
 use crate::codemem::field;
 use crate::cpu::state::RSP;
 use crate::jit::asm::{Alu, Label, Mem, Rm, Width, host};
@@ -68,7 +68,7 @@ pub(super) enum Cold {
     /// A window of instruction `number` at `rip` is not within a page.
     Narrow { label: Label, number: u32, rip: u64, flags: FlagState },
     /// An access goes to another page than the one that it keeps.
-    OtherPage { label: Label, resume: Label, slow: Label, access: Simple, kept: Kept },
+    OtherPage { label: Label, resume: Label, slow: Label, access: Access, kept: Kept },
     /// The code that a call expects to be returned to, at linear address `rip`.
     Return { label: Label, rip: u64 },
     /// A return that was not expected, to linear address RCX; RSP moves by `released` bytes.
@@ -192,8 +192,7 @@ impl Emitter<'_> {
             }
             Cold::OtherPage { label, resume, slow, access, kept } => {
                 self.asm.bind(label);
-                self.find_page(access, slow);
-                self.keep_page(kept, access.tag);
+                self.find_and_keep(access, kept, slow);
                 self.asm.jmp(resume);
             }
             Cold::Return { label, rip } => {
