@@ -124,6 +124,31 @@ fn through(wide: bool, opcode: &[u8], r: u8, base: u8, disp: i8) -> Vec<u8> {
     code
 }
 
+/// `opcode` of 64 bits with register `r` and `[base + scale * index]`.
+fn through_two(opcode: &[u8], r: u8, base: u8, index: u8, scale: u8) -> Vec<u8> {
+    let mut code = vec![0x48 | (r >> 3) << 2 | (index >> 3) << 1 | base >> 3];
+    code.extend(opcode);
+    code.extend([0x44 | (r & 7) << 3, scale << 6 | (index & 7) << 3 | base & 7, 0]);
+    code
+}
+
+/// An instruction that goes through a base and an index that is small, most of the time: one that was
+/// made so just before.
+fn indexed(rng: &mut Rng) -> Vec<u8> {
+    let (base, index) = (BASES[rng.below(7) as usize], [0, 1, 2, 8, 9][rng.below(5) as usize]);
+    let r = OTHERS[rng.below(8) as usize];
+    let opcode: &[u8] = [&[0x8B][..], &[0x89], &[0x33], &[0x01], &[0x0F, 0xB6]][rng.below(5) as usize];
+    let mask = [0x7F_u32, 0xFF0, 0x1FFF][rng.below(3) as usize];
+    // AND r32, imm32
+    let mut code = vec![0x40 | index >> 3, 0x81, 0xE0 | index & 7];
+    code.extend(mask.to_le_bytes());
+    if rng.one_in(8) {
+        code.clear();
+    }
+    code.extend(through_two(opcode, r, base, index, rng.below(4) as u8));
+    code
+}
+
 /// An instruction that goes through a base, or changes one.
 fn near(rng: &mut Rng) -> Vec<u8> {
     let base = BASES[rng.below(7) as usize];
@@ -196,7 +221,11 @@ fn loops_do_the_same() {
     let lockstep = RefCell::new(Lockstep::new());
     fuzz::run(BLOCKS, |seed| {
         let mut rng = Rng::new(seed);
-        let any = |rng: &mut Rng| if rng.one_in(2) { near(rng) } else { compute(rng) };
+        let any = |rng: &mut Rng| match rng.below(6) {
+            0..=2 => near(rng),
+            3 => indexed(rng),
+            _ => compute(rng),
+        };
         let mut code: Vec<u8> = (0..1 + rng.below(8)).flat_map(|_| any(&mut rng)).collect();
         if rng.one_in(2) {
             code.extend(compute(&mut rng));
@@ -206,6 +235,47 @@ fn loops_do_the_same() {
         code.extend([0x0F, 0x80 | rng.below(16) as u8]);
         code.extend(back.to_le_bytes());
         code.extend((0..rng.below(4)).flat_map(|_| any(&mut rng)));
+        check_near(&mut lockstep.borrow_mut(), &code, &mut rng);
+    });
+}
+
+/// An instruction of a supervisor, or one that shows what it did.
+fn privileged(rng: &mut Rng) -> Vec<u8> {
+    match rng.below(12) {
+        0..=2 => vec![0x0F, 0x01, 0xCB],
+        3 => vec![0x0F, 0x01, 0xCA],
+        4 | 5 => vec![0x0F, 0x01, 0xF8],
+        6 => vec![0xFC + rng.below(2) as u8],
+        // MOV RAX, GS:[disp32]; LODSB; PUSHF; MOV EAX, GS; CLI, STI
+        7 => vec![0x65, 0x48, 0x8B, 0x04, 0x25, rng.u64() as u8, 0, 0, 0],
+        8 => vec![0xAC],
+        9 => vec![0x9C],
+        10 => vec![0x8C, 0xE8],
+        _ => vec![0xFA + rng.below(2) as u8],
+    }
+}
+
+#[test]
+fn supervisors_do_the_same() {
+    if no_translator() {
+        return;
+    }
+    let lockstep = RefCell::new(Lockstep::supervisor());
+    fuzz::run(BLOCKS, |seed| {
+        let mut rng = Rng::new(seed);
+        let any = |rng: &mut Rng| match rng.below(8) {
+            0..=3 => privileged(rng),
+            4 | 5 => near(rng),
+            6 => indexed(rng),
+            _ => compute(rng),
+        };
+        let mut code = if rng.one_in(4) { Vec::new() } else { vec![0x0F, 0x01, 0xCB] };
+        code.extend((0..1 + rng.below(10)).flat_map(|_| any(&mut rng)));
+        if rng.one_in(2) {
+            let back = (code.len() as i32 + 6).wrapping_neg();
+            code.extend([0x0F, 0x80 | rng.below(16) as u8]);
+            code.extend(back.to_le_bytes());
+        }
         check_near(&mut lockstep.borrow_mut(), &code, &mut rng);
     });
 }

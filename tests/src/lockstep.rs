@@ -35,6 +35,15 @@ const KERNEL_WRITE: u64 = 0x63;
 /// The two machines.
 pub struct Lockstep {
     machines: [Machine; 2],
+    level: Level,
+}
+
+/// Where cases run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    User,
+    /// At privilege level 0 with SMAP: all pages of a case are user pages.
+    Supervisor,
 }
 
 /// What is run before a case: stores that make both pages of the window known to the fast path.
@@ -55,16 +64,28 @@ impl Lockstep {
     /// # Panics
     /// If the host has no translator.
     pub fn new() -> Self {
+        Self::at(Level::User)
+    }
+
+    /// Two machines at privilege level 0, where EFLAGS.AC decides whether a case reaches its data.
+    ///
+    /// # Panics
+    /// If the host has no translator.
+    pub fn supervisor() -> Self {
+        Self::at(Level::Supervisor)
+    }
+
+    fn at(level: Level) -> Self {
         let make = |accel| {
             let config = MachineConfig { ram_bytes: 2 << 20, ..MachineConfig::default() };
             let kernel = crate::fuzz::guest::kernel(&[0xF4]);
             let mut machine = Machine::new(&config, Images { kernel, initrd: None }).expect("a good image");
             machine.set_accel(accel).expect("a translator");
             machine.translate_after(1);
-            set_up(&mut machine);
+            set_up(&mut machine, level);
             machine
         };
-        Self { machines: [make(Accel::Interp), make(Accel::Jit)] }
+        Self { machines: [make(Accel::Interp), make(Accel::Jit)], level }
     }
 
     /// The same on a host that is trusted with these families alone.
@@ -92,7 +113,8 @@ impl Lockstep {
         for machine in &mut self.machines {
             machine.load_memory(Gpa(CODE_FRAME), &page);
             machine.load_memory(Gpa(WINDOW_FRAME), &case.window[..]);
-            machine.load_vcpu(0, ring3(machine.vcpus()[0].state.clone(), case, start));
+            let old = machine.vcpus()[0].state.clone();
+            machine.load_vcpu(0, begin(old, case, start, self.level));
         }
         // Twice: with translations that are missing, and with the ones that the first left.
         let stop = 1 + rng.below(4 + 8);
@@ -173,7 +195,7 @@ impl Default for Lockstep {
     }
 }
 
-fn set_up(machine: &mut Machine) {
+fn set_up(machine: &mut Machine, level: Level) {
     let mut put = |at: u64, value: u64| machine.load_memory(Gpa(at), &value.to_le_bytes());
     put(PML4, PDPT | USER_TABLE);
     put(PDPT, DIRECTORY | USER_TABLE);
@@ -189,18 +211,21 @@ fn set_up(machine: &mut Machine) {
         put(WINDOW_TABLE + 8 * ((WINDOW >> 12) + k & 511), (WINDOW_FRAME + 4096 * k) | USER_WRITE);
     }
     for vector in 0..256 {
-        let low = HANDLER & 0xFFFF | 8 << 16 | 0xEE00 << 32 | (HANDLER >> 16) << 48;
+        // The stack pointer of a supervisor may be anything.
+        let stack = u64::from(level == Level::Supervisor);
+        let low = HANDLER & 0xFFFF | 8 << 16 | (0xEE00 | stack) << 32 | (HANDLER >> 16) << 48;
         put(IDT + 16 * vector, low);
         put(IDT + 16 * vector + 8, 0);
     }
     put(TSS + 4, KERNEL_STACK);
+    put(TSS + 0x24, KERNEL_STACK);
     // 64-bit code and data of ring 0.
     put(GDT + 8, 0x00AF_9B00_0000_FFFF);
     put(GDT + 16, 0x00CF_9300_0000_FFFF);
     machine.load_memory(Gpa(HANDLER), &[0xF4, 0xEB, 0xFD]);
 }
 
-fn ring3(old: CpuState, case: &Input, rip: u64) -> CpuState {
+fn begin(old: CpuState, case: &Input, rip: u64, level: Level) -> CpuState {
     let r = &case.registers;
     let mut s = CpuState::reset(0);
     s.msrs = old.msrs;
@@ -208,15 +233,24 @@ fn ring3(old: CpuState, case: &Input, rip: u64) -> CpuState {
     let data = Segment { selector: 0x2B, base: 0, limit: u32::MAX, attributes: user | attr::DB };
     s.segs[..6].fill(data);
     s.segs[seg::CS] = Segment { selector: 0x33, attributes: user | attr::CODE | attr::L, ..data };
+    if level == Level::Supervisor {
+        let own = user & !(3 << attr::DPL_SHIFT);
+        s.segs[seg::SS] = Segment { selector: 0x10, attributes: own | attr::DB, ..data };
+        s.segs[seg::CS] = Segment { selector: 8, attributes: own | attr::CODE | attr::L, ..data };
+        s.msrs.kernel_gs_base = WINDOW + (r.gs_base & 0x7FF);
+    }
     s.segs[seg::FS].base = r.fs_base;
     s.segs[seg::GS].base = r.gs_base;
     s.gdtr = TableRegister { base: GDT, limit: 0x17 };
     s.idtr = TableRegister { base: IDT, limit: 0xFFF };
     s.tr = Segment { selector: 0x18, base: TSS, limit: 0x66, attributes: attr::P | 0xB };
-    s.cpl = 3;
+    s.cpl = if level == Level::User { 3 } else { 0 };
     s.cr0 = cr0::PE | cr0::MP | cr0::ET | cr0::NE | cr0::WP | cr0::AM | cr0::PG;
     s.cr3 = PML4;
     s.cr4 = cr4::PAE | cr4::PGE | cr4::OSFXSR | cr4::OSXMMEXCPT | cr4::FSGSBASE | cr4::OSXSAVE;
+    if level == Level::Supervisor {
+        s.cr4 |= cr4::SMAP;
+    }
     s.efer = efer::SCE | efer::LME | efer::LMA | efer::NXE;
     s.xcr0 = 3;
     s.regs[..16].copy_from_slice(&r.gpr);

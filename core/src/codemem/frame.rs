@@ -27,6 +27,8 @@ pub struct Frame {
     pub slots: [u64; 16],
     /// What to add to a linear address for the host address, for each window of the block.
     pub windows: [u64; 4],
+    /// For each page that a loop keeps: its linear address, and what to add for the host address.
+    pub pages: [[u64; 2]; 4],
     /// What RAX holds: the arithmetic flags in its low half (AH as LAHF stores it, AL = OF), and from
     /// bit [`BUDGET_SHIFT`] on the instructions that may still begin, without those of the block.
     pub rax: u64,
@@ -62,6 +64,15 @@ pub struct Frame {
     pub system_flags: u64,
     /// Where its segment registers are.
     pub segments: u64,
+    /// Where its IA32_KERNEL_GS_BASE is.
+    pub kernel_gs_base: u64,
+    /// Where the vCPU keeps which table of translations it goes through.
+    pub mmu: u64,
+    /// The table while user pages are out of reach for the supervisor, and while they are not; for who
+    /// has the right [`rights::SMAP`].
+    pub tlb_closed: u64,
+    /// See there.
+    pub tlb_open: u64,
     /// Its time-stamp counter when the budget is used up.
     pub tsc: u64,
     /// Where instrumented code puts its next [`super::Note`].
@@ -120,6 +131,8 @@ pub mod rights {
     pub const TSC: u8 = 2;
     /// No interrupt waits for it to enable interrupts.
     pub const CALM: u8 = 4;
+    /// It is at privilege level 0, and EFLAGS.AC decides whether user pages are within reach.
+    pub const SMAP: u8 = 8;
 }
 
 /// Not the number of an exit: the guest goes on at [`Frame::target`].
@@ -171,12 +184,22 @@ pub mod field {
     pub const SYSTEM_FLAGS: i32 = offset_of!(Frame, system_flags) as i32;
     /// [`Frame::segments`].
     pub const SEGMENTS: i32 = offset_of!(Frame, segments) as i32;
+    /// [`Frame::kernel_gs_base`].
+    pub const KERNEL_GS_BASE: i32 = offset_of!(Frame, kernel_gs_base) as i32;
+    /// [`Frame::mmu`].
+    pub const MMU: i32 = offset_of!(Frame, mmu) as i32;
+    /// [`Frame::tlb_closed`].
+    pub const TLB_CLOSED: i32 = offset_of!(Frame, tlb_closed) as i32;
+    /// [`Frame::tlb_open`].
+    pub const TLB_OPEN: i32 = offset_of!(Frame, tlb_open) as i32;
     /// [`Frame::tsc`].
     pub const TSC: i32 = offset_of!(Frame, tsc) as i32;
     /// [`Frame::slots`].
     pub const SLOTS: i32 = offset_of!(Frame, slots) as i32;
     /// [`Frame::windows`].
     pub const WINDOWS: i32 = offset_of!(Frame, windows) as i32;
+    /// [`Frame::pages`].
+    pub const PAGES: i32 = offset_of!(Frame, pages) as i32;
     /// [`Frame::rax`].
     pub const RAX: i32 = offset_of!(Frame, rax) as i32;
     /// [`Frame::vectors`].

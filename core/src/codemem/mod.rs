@@ -11,12 +11,13 @@
 //! - it reads and writes the ring of expected returns, at an offset that is a byte and a multiple
 //!   of the size of its entries;
 //! - it reads and writes guest RAM at addresses made of an entry of the soft TLB that matched
-//!   *this* access, with its size, or a range of addresses around it, since which no Rust code has
-//!   run that could change translations; and of nothing else;
+//!   *this* access, with its size, or a range of addresses around it, or another access to the same
+//!   page, since which no Rust code has run that could change translations; and of nothing else;
 //! - it reads and writes the vector registers and MXCSR at the addresses in the frame, which are
 //!   those of the vCPU that it runs for;
-//! - it reads and writes the system flags, and reads the segment registers, at the addresses in the
-//!   frame, which are those of the same vCPU;
+//! - it reads and writes the system flags, IA32_KERNEL_GS_BASE and the number of the table of
+//!   translations (which it makes one of those that exist), reads the segment registers and writes the
+//!   base of GS, at the addresses in the frame, which are those of the same vCPU;
 //! - it reads and writes the x87 image that the frame points to;
 //! - it writes notes from [`Frame::notes`] on, which moves with them; a block that may write some
 //!   begins only if that is not beyond [`Frame::notes_full`], and whoever lends the buffer leaves

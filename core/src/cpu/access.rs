@@ -7,11 +7,18 @@
 use super::env::Env;
 use super::flags;
 use super::insn::{Insn, insn_flags};
-use super::state::{BlockEnd, CodeSize, Vcpu, attr, seg};
+use super::state::{BlockEnd, CodeSize, Vcpu, attr, efer, seg};
 use super::stops::DataAccess;
 use crate::boundary::{IoAccess, ProbeEvent, ProbeKind};
-use crate::mem::{Access, AccessKind, Memory, MmuIndex, TableUse, walk};
+use crate::mem::{Access, AccessKind, Memory, MmuIndex, PagingRegs, TableUse, walk};
 use crate::types::{Exception, Gpa, PAGE_OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, Scalar};
+
+/// The bits of CR3 that are the address of the topmost table.
+const TOP_TABLE: u64 = 0x000F_FFFF_FFFF_F000;
+/// An entry of the topmost of four tables maps so many bytes, as a power of 2.
+const TOP_SHIFT: u32 = 39;
+/// Present, and accessed.
+const TABLE_USED: u64 = 0x21;
 
 impl Vcpu {
     /// The effective address of the memory operand, before segmentation.
@@ -245,7 +252,8 @@ impl Vcpu {
                     self.end_block(BlockEnd::Elsewhere);
                 }
                 self.tlb.select(&regs);
-                self.watch_tables(env.mem, &tables, t.own_entry);
+                self.watch_tables(env.mem, va, &tables, t.own_entry);
+                self.inherit_translations(env.mem, &regs);
                 if let Some(offset) = env.mem.ram_offset(t.frame)
                     && !self.watching
                     && index != MmuIndex::UserAligned
@@ -253,7 +261,9 @@ impl Vcpu {
                     let (stops, probes) = (self.stops.watched(va, t.frame), self.probes.watched(va, t.frame));
                     let observed = (stops.reads || probes.reads, stops.writes || probes.writes);
                     self.tlb.bind(env.mem.ram.host_address());
-                    if observed == (false, false) {
+                    if kind == AccessKind::Execute {
+                        self.tlb.insert_fetch(index, va, offset as u64);
+                    } else if observed == (false, false) {
                         let fast = env.mem.fast_write_allowed(offset);
                         self.tlb.insert(index, va, &t, offset as u64, fast);
                     } else {
@@ -273,13 +283,34 @@ impl Vcpu {
 
     /// Sees to it that stores to the tables of a walk are followed; the last table has
     /// `own_entry` of the page if that says so.
-    fn watch_tables(&mut self, mem: &mut Memory, tables: &[usize], own_entry: bool) {
+    fn watch_tables(&mut self, mem: &mut Memory, va: u64, tables: &[usize], own_entry: bool) {
         for (n, &table) in tables.iter().enumerate() {
             let last = n + 1 == tables.len();
             mem.watch_table(table, if last && own_entry { TableUse::PageEntry } else { TableUse::Other });
-            self.tlb.came_through((table >> PAGE_SHIFT) as u32);
         }
+        self.tlb.came_through(va, tables.iter().map(|&table| (table >> PAGE_SHIFT) as u32));
         self.sync_tlb(mem);
+    }
+
+    /// If nothing is known of this address space yet, of which a walk has just come through the topmost
+    /// table: what the last one knows of the upper half, where their topmost tables have the same entries.
+    ///
+    /// All other registers that decide translation being the same, such an entry leads to the same
+    /// tables, and it was used: so a walk finds the same, and has no accessed bit to set. Those tables are
+    /// watched already.
+    fn inherit_translations(&mut self, mem: &Memory, regs: &PagingRegs) {
+        let Some(other) = self.tlb.ancestor() else { return };
+        let (own, four_levels) = (regs.significant(), regs.efer & efer::LMA != 0);
+        let top_of = |regs: &PagingRegs| mem.ram_offset(Gpa(regs.cr3 & TOP_TABLE));
+        if !four_levels || (PagingRegs { cr3: own.cr3, ..other }) != own {
+            return;
+        }
+        let (Some(here), Some(there)) = (top_of(&own), top_of(&other)) else { return };
+        self.tlb.inherit(|va| {
+            let at = (va >> TOP_SHIFT) as usize % 512 * 8;
+            let entry = mem.ram.read::<u64>(here + at);
+            entry & TABLE_USED == TABLE_USED && entry == mem.ram.read::<u64>(there + at)
+        });
     }
 
     /// Brings the TLB in step with stores to page tables, by whomever, and with pages whose

@@ -63,6 +63,11 @@ impl Segment {
     pub const fn selector_at(number: usize) -> usize {
         number * size_of::<Self>() + std::mem::offset_of!(Self, selector)
     }
+
+    /// Where its base is, likewise.
+    pub const fn base_at(number: usize) -> usize {
+        number * size_of::<Self>() + std::mem::offset_of!(Self, base)
+    }
 }
 
 /// Bits of [`Segment::attributes`].

@@ -7,6 +7,7 @@
 
 mod asm;
 mod emit;
+mod heat;
 mod hooks;
 mod host;
 mod jump_table;
@@ -18,6 +19,7 @@ mod translate;
 mod windows;
 mod x87_image;
 
+pub use heat::Heat;
 pub use hooks::{BLOCK, Hooks, INSTRUCTION};
 pub use host::{Family, Trust};
 pub use stats::{FormCounts, JitStats};
@@ -159,6 +161,8 @@ pub struct Jit {
     pub stopwatch: Option<fn() -> u64>,
     /// A block is translated when it is wanted for this time.
     pub hot: u16,
+    /// How often blocks were wanted that are not translated.
+    pub heat: Heat,
     /// The families that are translated to the host's own instructions.
     trust: Trust,
     /// What code is instrumented for.
@@ -266,6 +270,7 @@ impl Jit {
             limit: REGION_BYTES,
             stopwatch: None,
             hot: HOT,
+            heat: Heat::default(),
             trust: Trust::ALL,
             hooks: Hooks::default(),
             kept_off: Vec::new(),

@@ -9,7 +9,7 @@ use crate::cpu::flags::Flags;
 use crate::cpu::state::{BlockEnd, CodeSize, Shadow, cr4, seg};
 use crate::cpu::{Activity, system};
 use crate::jit::{BLOCK, Entry, ExitPoint, INSTRUCTION, Jit, JitStats, Key, Tables, regs};
-use crate::mem::AccessKind;
+use crate::mem::{AccessKind, MmuIndex};
 use crate::types::PAGE_OFFSET_MASK;
 
 /// What generated code runs against.
@@ -22,13 +22,14 @@ struct World<'w, 'a, 'e> {
     flags: (u64, Flags),
     /// The code is instrumented.
     notes: bool,
+    /// No interrupt is pending: known to be so since a device was asked last.
+    calm: bool,
 }
 
 impl World<'_, '_, '_> {
-    /// Brings what the frame holds of the vCPU's circumstances up to date; `seen_calm`: no interrupt
-    /// is pending, as far as that is known.
+    /// Brings what the frame holds of the vCPU's circumstances up to date.
     #[inline]
-    fn refresh(&mut self, frame: &mut Frame, seen_calm: bool) {
+    fn refresh(&mut self, frame: &mut Frame) {
         let cpu = &*self.runner.cpu;
         frame.tlb = cpu.tlb.table_address(cpu.mmu);
         frame.fs_base = cpu.segs[seg::FS].base;
@@ -40,9 +41,17 @@ impl World<'_, '_, '_> {
         // Who is at another level does not enable interrupts here, and who has them enabled would
         // have been interrupted.
         let supervisor = cpu.cpl == 0;
-        let calm = supervisor && (seen_calm || !env.io.interrupt_pending(cpu.id));
-        frame.rights =
-            bit(supervisor, rights::SUPERVISOR) | bit(reads_tsc, rights::TSC) | bit(calm, rights::CALM);
+        self.calm |= supervisor && !env.io.interrupt_pending(cpu.id);
+        let calm = supervisor && self.calm;
+        let smap = supervisor && cpu.cr4 & cr4::SMAP != 0;
+        frame.rights = bit(supervisor, rights::SUPERVISOR)
+            | bit(reads_tsc, rights::TSC)
+            | bit(calm, rights::CALM)
+            | bit(smap, rights::SMAP);
+        if smap {
+            frame.tlb_closed = cpu.tlb.table_address(MmuIndex::KernelSmap);
+            frame.tlb_open = cpu.tlb.table_address(MmuIndex::Kernel);
+        }
     }
 
     /// All of the frame, from the vCPU.
@@ -51,7 +60,9 @@ impl World<'_, '_, '_> {
         frame.returns = self.tables.returns_address();
         frame.x87_image = self.tables.x87.address();
         self.runner.cpu.tlb.bind(self.runner.env.mem.ram.host_address());
+        frame.mmu = std::ptr::from_mut(&mut self.runner.cpu.mmu) as u64;
         let state = &mut self.runner.cpu.state;
+        frame.kernel_gs_base = std::ptr::from_mut(&mut state.msrs.kernel_gs_base) as u64;
         frame.xmm = state.xmm.as_mut_ptr() as u64;
         frame.mxcsr = std::ptr::from_mut(&mut state.mxcsr) as u64;
         frame.segments = state.segs.as_mut_ptr() as u64;
@@ -152,7 +163,9 @@ impl Guest for World<'_, '_, '_> {
         }
         // A delivery is seen by the run loop first, if instructions are.
         let seen = self.notes && result.is_err();
-        let goes_on = !seen && runner.goes_on();
+        self.calm &=
+            matches!(runner.cpu.ended_for, BlockEnd::None | BlockEnd::Interrupts | BlockEnd::Elsewhere);
+        let goes_on = !seen && runner.goes_on(self.calm);
         let cpu = &*runner.cpu;
         let straight = result.is_ok() && !ends && cpu.rip() == next && cpu.ended_for < BlockEnd::Elsewhere;
         let clock = &*runner.env.clock;
@@ -169,7 +182,7 @@ impl Guest for World<'_, '_, '_> {
         }
         let rip = cpu.rip();
         // [`Runner::goes_on`] has looked.
-        let seen_calm = system::interruptible(cpu);
+        self.calm |= system::interruptible(cpu);
         let answer = if straight {
             CONTINUE
         } else if let Some(entry) = self.tables.jump_target(rip) {
@@ -178,7 +191,7 @@ impl Guest for World<'_, '_, '_> {
         } else {
             return LEAVE;
         };
-        self.refresh(frame, seen_calm);
+        self.refresh(frame);
         self.take_up(frame);
         answer
     }
@@ -186,8 +199,8 @@ impl Guest for World<'_, '_, '_> {
 
 impl Runner<'_, '_> {
     /// Whether generated code may go on behind an instruction. If so, nobody is asked for attention
-    /// any more: nothing is there that the run loop would find.
-    fn goes_on(&mut self) -> bool {
+    /// any more: nothing is there that the run loop would find. `calm`: no interrupt is pending for sure.
+    fn goes_on(&mut self, calm: bool) -> bool {
         let cpu = &mut *self.cpu;
         let unusual = cpu.careful
             || (cpu.stops.armed() && !cpu.stops.only_notes_steps() && !cpu.stops.only_breaks())
@@ -196,7 +209,7 @@ impl Runner<'_, '_> {
             || cpu.shadow != Shadow::None
             || cpu.pending_debug != 0;
         let interrupted = (cpu.nmi_pending && !cpu.nmi_masked)
-            || (system::interruptible(cpu) && self.env.io.interrupt_pending(cpu.id));
+            || (!calm && system::interruptible(cpu) && self.env.io.interrupt_pending(cpu.id));
         let ended = cpu.block_end != usize::MAX || cpu.attention;
         let known = ended == (cpu.ended_for != BlockEnd::None) && cpu.ended_for != BlockEnd::Everything;
         if unusual || interrupted || !known || self.env.mem.has_overwritten_code() {
@@ -265,8 +278,8 @@ impl Runner<'_, '_> {
             let (code, tables) = jit.parts();
             tables.stats.entries += 1;
             let flags = (u64::MAX, Flags::default());
-            let mut world = World { runner: self, tables, triple_fault: false, flags, notes };
-            world.refresh(&mut frame, false);
+            let mut world = World { runner: self, tables, triple_fault: false, flags, notes, calm: false };
+            world.refresh(&mut frame);
             if first {
                 world.fill(&mut frame);
                 first = false;
@@ -332,7 +345,7 @@ impl Runner<'_, '_> {
         if self.cpu.code_size != CodeSize::Bits64 {
             return None;
         }
-        let Target { linear, ram_offset, block, .. } = self.targets.0[slot];
+        let Target { linear, ram_offset, version, block, .. } = self.targets.0[slot];
         if jit.keeps_off(linear) {
             return None;
         }
@@ -344,9 +357,7 @@ impl Runner<'_, '_> {
         let entry = match jit.find(key).filter(|entry| entry.second == second) {
             Some(entry) => entry,
             None => {
-                let target = &mut self.targets.0[slot];
-                target.runs = target.runs.saturating_add(1);
-                if target.runs < jit.hot && !plain {
+                if !plain && !jit.heat.is_hot(linear, ram_offset, version, jit.hot) {
                     return None;
                 }
                 self.translate_block(jit, key, second)?

@@ -139,6 +139,45 @@ impl Memory {
         effect
     }
 
+    /// How many bytes from `offset` on, `len` at most and within one page, may be overwritten at once since
+    /// nobody derived anything from them, a multiple of `unit`; they count as written then.
+    pub fn begin_quiet_run(&mut self, offset: usize, len: usize, unit: usize) -> usize {
+        let page = offset >> PAGE_SHIFT;
+        let flags = self.flags[page];
+        let quiet = self.quiet_bytes(offset, len) / unit * unit;
+        if quiet == 0 {
+            return 0;
+        }
+        self.settle_written(page);
+        if quiet == PAGE_SIZE as usize && flags & (DIRECTORY | PAGE_TABLE) != 0 {
+            // No entry is used, and none will be before the next walk comes through it.
+            self.flags[page] &= !(DIRECTORY | PAGE_TABLE);
+        }
+        quiet
+    }
+
+    fn quiet_bytes(&self, offset: usize, len: usize) -> usize {
+        let page = offset >> PAGE_SHIFT;
+        let flags = self.flags[page];
+        let mut end = offset + len;
+        if flags & CODE != 0 {
+            let first_line = self.code_lines[page] & lines(offset, len);
+            if first_line != 0 {
+                let line = (page << PAGE_SHIFT) + first_line.trailing_zeros() as usize * 64;
+                end = end.min(line.max(offset));
+            }
+        }
+        if flags & (DIRECTORY | PAGE_TABLE) != 0 {
+            let mut entries = (offset & !7..end).step_by(4);
+            // Both halves of an entry of 8 bytes have the flags of the lower one.
+            let used = |o: usize| self.ram.read::<u8>(o) & USED_ENTRY == USED_ENTRY;
+            if let Some(at) = entries.find(|&o| used(o)) {
+                end = end.min((at & !7).max(offset));
+            }
+        }
+        end - offset
+    }
+
     /// Copies bytes into RAM from outside the CPU (loader, DMA, debugger), any length; the
     /// translations of every vCPU are flushed if page tables were among them.
     ///
@@ -167,11 +206,10 @@ impl Memory {
         self.ram.write(ram_offset, v);
     }
 
-    /// What a store to `[offset, offset + len)` means; the flags it settles are cleared.
-    fn before_write(&mut self, offset: usize, len: usize) -> WriteEffect {
-        let page = offset >> PAGE_SHIFT;
+    /// Notes that a page is no longer as it was.
+    #[inline]
+    fn settle_written(&mut self, page: usize) {
         let flags = self.flags[page];
-        let mut effect = WriteEffect::default();
         if flags & CLEAN != 0 {
             self.flags[page] &= !(CLEAN | PRISTINE);
             self.dirty.push(page as u32);
@@ -180,6 +218,14 @@ impl Memory {
             self.flags[page] &= !(SAVED | PRISTINE);
             self.unsaved.push(page as u32);
         }
+    }
+
+    /// What a store to `[offset, offset + len)` means; the flags it settles are cleared.
+    fn before_write(&mut self, offset: usize, len: usize) -> WriteEffect {
+        let page = offset >> PAGE_SHIFT;
+        let flags = self.flags[page];
+        let mut effect = WriteEffect::default();
+        self.settle_written(page);
         if flags & CODE != 0 && self.code_lines[page] & lines(offset, len) != 0 {
             self.flags[page] &= !CODE;
             self.code_lines[page] = 0;

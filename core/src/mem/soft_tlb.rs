@@ -8,6 +8,9 @@
 //! tag matches, and larger than any offset if not: one comparison with what the size of the
 //! access leaves tells a hit within one page from everything else. A tag that must not match
 //! names a page that belongs to another slot.
+//!
+//! Fetches have entries of their own, behind those for data: code and a stack, say, whose pages share a
+//! slot, do not drive each other out.
 
 use super::changes::Change;
 use super::page_walk::{AccessKind, PagingRegs, Translation};
@@ -33,16 +36,18 @@ pub mod tlb_layout {
     use super::TlbEntry;
     use std::mem::offset_of;
 
-    /// The number of entries of a table, indexed by linear page.
+    /// The number of entries of a table for data, indexed by linear page, and of those for fetches.
     pub const ENTRIES: usize = super::ENTRIES;
+    /// Offset of the entries for fetches.
+    pub const FETCHES: i32 = (super::ENTRIES * size_of::<TlbEntry>()) as i32;
     /// log2 of the size of an entry.
     pub const ENTRY_SHIFT: u8 = size_of::<TlbEntry>().trailing_zeros() as u8;
     /// Offset of [`TlbEntry::read_tag`].
     pub const READ_TAG: i32 = offset_of!(TlbEntry, read_tag) as i32;
     /// Offset of [`TlbEntry::write_tag`].
     pub const WRITE_TAG: i32 = offset_of!(TlbEntry, write_tag) as i32;
-    /// Offset of [`TlbEntry::exec_tag`].
-    pub const EXEC_TAG: i32 = offset_of!(TlbEntry, exec_tag) as i32;
+    /// Offset of [`TlbEntry::delta`].
+    pub const DELTA: i32 = offset_of!(TlbEntry, delta) as i32;
     /// Offset of [`TlbEntry::host`].
     pub const HOST: i32 = offset_of!(TlbEntry, host) as i32;
 
@@ -54,23 +59,25 @@ pub mod tlb_layout {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct TlbEntry {
-    /// Matches if the page may be read.
+    /// Matches if the page may be read; of an entry for fetches, if it may be executed.
     pub read_tag: u64,
     /// Matches if the page may be written at full speed (allowed, dirty bit set, and no page
     /// flag asks to see stores). With one bit flipped: allowed, but stores must be seen.
     pub write_tag: u64,
-    /// Matches if the page may be executed.
-    pub exec_tag: u64,
+    /// What to add to a linear address of the page for the host address.
+    pub delta: u64,
     /// The host address of the page in RAM.
     pub host: u64,
 }
 
-/// The entries of a table: a multiple of what a page of page-table entries has, so that entry n of
-/// such a page is cached in a slot that is n modulo [`PAGE_ENTRIES`].
+/// The entries of a table for data: a multiple of what a page of page-table entries has, so that entry n
+/// of such a page is cached in a slot that is n modulo [`PAGE_ENTRIES`].
 pub const ENTRIES: usize = 4096;
+/// The entries for data, and as many for fetches.
+const SLOTS: usize = 2 * ENTRIES;
 /// The entries of a page of 8-byte page-table entries.
 const PAGE_ENTRIES: usize = 512;
-const _: () = assert!(ENTRIES == 8 * PAGE_ENTRIES);
+const _: () = assert!(SLOTS == 16 * PAGE_ENTRIES);
 /// The MMU indices whose translations are kept: all but the last.
 const TABLES: usize = MmuIndex::UserAligned as usize;
 /// The address spaces whose translations are kept.
@@ -81,31 +88,46 @@ const WATCHED: u64 = 1 << PAGE_SHIFT;
 const OBSERVED: u64 = 4 << PAGE_SHIFT;
 /// No RAM page.
 const NO_PAGE: u32 = u32::MAX;
+/// Set in the addresses of the upper half, which address spaces of a kernel share.
+const UPPER: u64 = 1 << 63;
+/// The bits of a set of RAM pages.
+const SET: usize = 4096;
 
+#[inline(always)]
 fn slot_of(va: u64) -> usize {
     (va >> PAGE_SHIFT) as usize % ENTRIES
 }
 
+#[inline(always)]
+fn slot_for(va: u64, kind: AccessKind) -> usize {
+    slot_of(va) + if kind == AccessKind::Execute { ENTRIES } else { 0 }
+}
+
 /// A tag that matches nothing in `slot`, neither plain nor watched nor observed.
 fn no_match(slot: usize) -> u64 {
-    (slot as u64 ^ 2) << PAGE_SHIFT
+    (slot as u64 % ENTRIES as u64 ^ 2) << PAGE_SHIFT
 }
 
 impl TlbEntry {
     fn empty(slot: usize) -> Self {
         let tag = no_match(slot);
-        Self { read_tag: tag, write_tag: tag, exec_tag: tag, host: 0 }
+        Self { read_tag: tag, write_tag: tag, delta: 0, host: 0 }
+    }
+
+    /// An address in the page or beside it, if it is one in the upper half.
+    fn upper(&self) -> Option<u64> {
+        [self.read_tag, self.write_tag].into_iter().find(|tag| tag & UPPER != 0)
     }
 }
 
 /// The translations of one context for one MMU index. All of it is on the heap, and stays where it is.
 struct Table {
-    entries: Box<[TlbEntry; ENTRIES]>,
-    /// The RAM page of each entry that may be written at full speed.
+    entries: Box<[TlbEntry; SLOTS]>,
+    /// The RAM page of each entry for data that may be written at full speed.
     write_pages: Box<[u32; ENTRIES]>,
-    /// The slots that may be in use, by the page-table entry that they come of: bit n / 512 of byte
+    /// The slots that may be in use, by the page-table entry that they come of: bit n / 512 of word
     /// n % 512 for slot n.
-    used: [u8; PAGE_ENTRIES],
+    used: [u16; PAGE_ENTRIES],
     /// Bit n % [`SUMMARY`] is set if RAM page n was ever among the `write_pages` since they were
     /// all cleared.
     summary: [u64; SUMMARY / 64],
@@ -131,7 +153,9 @@ impl Table {
 
     fn clear_slot(&mut self, slot: usize) {
         self.entries[slot] = TlbEntry::empty(slot);
-        self.write_pages[slot] = NO_PAGE;
+        if let Some(page) = self.write_pages.get_mut(slot) {
+            *page = NO_PAGE;
+        }
     }
 
     /// Notes that a slot is in use.
@@ -139,25 +163,55 @@ impl Table {
         self.used[slot % PAGE_ENTRIES] |= 1 << (slot / PAGE_ENTRIES);
     }
 
-    /// Forgets whatever may come of entry `n` of a page of page-table entries.
+    /// Forgets whatever may come of entry `n` of a page of page-table entries; the upper half only
+    /// `with_upper`.
     #[inline]
-    fn clear_entry(&mut self, n: usize) {
-        let mut bits = std::mem::take(&mut self.used[n]);
+    fn clear_entry(&mut self, n: usize, with_upper: bool) {
+        let (mut bits, mut kept) = (self.used[n], 0);
         while bits != 0 {
-            self.clear_slot(n + PAGE_ENTRIES * bits.trailing_zeros() as usize);
+            let part = bits.trailing_zeros();
+            let slot = n + PAGE_ENTRIES * part as usize;
+            if with_upper || self.entries[slot].upper().is_none() {
+                self.clear_slot(slot);
+            } else {
+                kept |= 1 << part;
+            }
             bits &= bits - 1;
         }
+        self.used[n] = kept;
     }
 
-    fn clear(&mut self) {
+    fn clear(&mut self, with_upper: bool) {
         const PART: usize = 64;
         for first in (0..PAGE_ENTRIES).step_by(PART) {
             // Compared at once, since most are empty.
             if self.used[first..first + PART] != [0; PART] {
-                (first..first + PART).for_each(|n| self.clear_entry(n));
+                (first..first + PART).for_each(|n| self.clear_entry(n, with_upper));
             }
         }
-        self.summary = [0; SUMMARY / 64];
+        if with_upper {
+            self.summary = [0; SUMMARY / 64];
+        }
+    }
+
+    /// Takes over what another table knows of the upper half, as far as `alike` says so of an address.
+    fn inherit(&mut self, other: &Self, alike: impl Fn(u64) -> bool) {
+        for n in 0..PAGE_ENTRIES {
+            let mut bits = other.used[n];
+            while bits != 0 {
+                let slot = n + PAGE_ENTRIES * bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                if !other.entries[slot].upper().is_some_and(&alike) {
+                    continue;
+                }
+                self.clear_slot(slot);
+                self.entries[slot] = other.entries[slot];
+                if let Some(&page) = other.write_pages.get(slot).filter(|page| **page != NO_PAGE) {
+                    self.allow_writes(slot, page);
+                }
+                self.use_slot(slot);
+            }
+        }
     }
 
     /// Lets a slot be written at full speed.
@@ -198,29 +252,95 @@ impl Table {
     }
 }
 
+/// A set that RAM pages may be in: bit n % [`SET`] for page n.
+#[derive(Clone)]
+struct PageSet(Box<[u64; SET / 64]>);
+
+impl PageSet {
+    fn new() -> Self {
+        Self(boxed(|_| 0))
+    }
+
+    fn insert(&mut self, page: u32) {
+        let bit = page as usize % SET;
+        self.0[bit / 64] |= 1 << (bit % 64);
+    }
+
+    fn may_have(&self, page: u32) -> bool {
+        let bit = page as usize % SET;
+        self.0[bit / 64] >> (bit % 64) & 1 != 0
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0.iter()).for_each(|(to, from)| *to |= from);
+    }
+}
+
 /// The translations of one address space.
 struct Context {
     regs: PagingRegs,
     /// When it was left last.
     left: u64,
-    /// The page-table pages that its translations came through: bit n % 512 for RAM page n.
-    walked: [u64; 8],
+    /// The page-table pages that its translations came through.
+    walked: PageSet,
+    /// Those of them that translations of the upper half came through, but for the topmost.
+    upper: PageSet,
+    /// The topmost one, once a translation came through it.
+    top: Option<u32>,
+    /// Nothing was asked of it since it was emptied.
+    fresh: bool,
     tables: [Table; TABLES],
 }
 
 impl Context {
     fn new(regs: PagingRegs) -> Self {
-        Self { regs, left: 0, walked: [0; 8], tables: std::array::from_fn(|_| Table::new()) }
+        Self {
+            regs,
+            left: 0,
+            walked: PageSet::new(),
+            upper: PageSet::new(),
+            top: None,
+            fresh: true,
+            tables: std::array::from_fn(|_| Table::new()),
+        }
     }
 
     fn clear(&mut self) {
-        self.tables.iter_mut().for_each(Table::clear);
-        self.walked = [0; 8];
+        self.tables.iter_mut().for_each(|t| t.clear(true));
+        self.walked.0.fill(0);
+        self.upper.0.fill(0);
+        self.top = None;
+        self.fresh = true;
     }
 
     fn came_through(&self, table: u32) -> bool {
-        let bit = table as usize % 512;
-        self.walked[bit / 64] >> (bit % 64) & 1 != 0
+        self.walked.may_have(table)
+    }
+
+    /// Whether translations of the upper half may have come through a page-table page.
+    fn upper_came_through(&self, table: u32) -> bool {
+        self.top == Some(table) || self.upper.may_have(table)
+    }
+
+    fn follow_entries(&mut self, table: u32, entries: std::ops::RangeInclusive<u16>) {
+        if !self.came_through(table) {
+            return;
+        }
+        let with_upper = self.upper_came_through(table);
+        for t in &mut self.tables {
+            entries.clone().for_each(|n| t.clear_entry(n.into(), with_upper));
+        }
+    }
+
+    fn follow_directory(&mut self, table: u32) {
+        if !self.came_through(table) {
+            return;
+        }
+        if self.upper_came_through(table) {
+            self.clear();
+        } else {
+            self.tables.iter_mut().for_each(|t| t.clear(false));
+        }
     }
 }
 
@@ -257,16 +377,16 @@ impl SoftTlb {
         self.entries(index).as_ptr() as u64
     }
 
-    /// The one place where a translation of `va` can be.
+    /// The one place where a translation of `va` for data can be.
     #[inline(always)]
     pub fn entry(&self, index: MmuIndex, va: u64) -> &TlbEntry {
         &self.entries(index)[slot_of(va)]
     }
 
-    /// The entries for an MMU index in the current context, by `va >> 12` modulo their number. Each
-    /// context has them at an address that never changes.
+    /// The entries for an MMU index in the current context, by `va >> 12` modulo their number: those for
+    /// data, then those for fetches. Each context has them at an address that never changes.
     #[inline(always)]
-    pub fn entries(&self, index: MmuIndex) -> &[TlbEntry; ENTRIES] {
+    pub fn entries(&self, index: MmuIndex) -> &[TlbEntry; SLOTS] {
         &self.live.tables.get(index as usize).unwrap_or(&self.nothing).entries
     }
 
@@ -280,11 +400,11 @@ impl SoftTlb {
     /// read tag, those of a write tag.
     #[inline(always)]
     fn lookup(&self, index: MmuIndex, va: u64, kind: AccessKind, ignored: (u64, u64)) -> Option<u64> {
-        let e = self.entry(index, va);
+        let e = &self.entries(index)[slot_for(va, kind)];
         let offset = match kind {
             AccessKind::Read => (va ^ e.read_tag) & !ignored.0,
             AccessKind::Write => (va ^ e.write_tag) & !ignored.1,
-            AccessKind::Execute => va ^ e.exec_tag,
+            AccessKind::Execute => va ^ e.read_tag,
         };
         (offset <= PAGE_OFFSET_MASK).then(|| e.host - self.ram + offset)
     }
@@ -332,7 +452,7 @@ impl SoftTlb {
         }
     }
 
-    /// Remembers a translation of the page of `va` to RAM at `ram_offset`; `fast_write` says
+    /// Remembers a translation of the page of `va` to RAM at `ram_offset`, for data; `fast_write` says
     /// that no flag of the page wants to see stores.
     pub fn insert(&mut self, index: MmuIndex, va: u64, t: &Translation, ram_offset: u64, fast_write: bool) {
         let page = va & !PAGE_OFFSET_MASK;
@@ -346,13 +466,25 @@ impl SoftTlb {
                 (true, false) => page ^ WATCHED,
                 (true, true) => page,
             },
-            exec_tag: if t.executable { page } else { none },
+            delta: (self.ram + ram_offset).wrapping_sub(page),
             host: self.ram + ram_offset,
         };
         table.write_pages[slot] = NO_PAGE;
         if t.writable && fast_write {
             table.allow_writes(slot, (ram_offset >> PAGE_SHIFT) as u32);
         }
+        table.use_slot(slot);
+    }
+
+    /// Remembers a translation of the page of `va`, which may be executed, to RAM at `ram_offset`, for
+    /// fetches.
+    pub fn insert_fetch(&mut self, index: MmuIndex, va: u64, ram_offset: u64) {
+        let slot = slot_for(va, AccessKind::Execute);
+        let none = no_match(slot);
+        let Some(table) = self.live.tables.get_mut(index as usize) else { return };
+        let (page, host) = (va & !PAGE_OFFSET_MASK, self.ram + ram_offset);
+        table.entries[slot] =
+            TlbEntry { read_tag: page, write_tag: none, delta: host.wrapping_sub(page), host };
         table.use_slot(slot);
     }
 
@@ -369,10 +501,45 @@ impl SoftTlb {
         }
     }
 
-    /// Notes that translations of the current context come through a page-table page.
-    pub fn came_through(&mut self, table: u32) {
-        let bit = table as usize % 512;
-        self.live.walked[bit / 64] |= 1 << (bit % 64);
+    /// Notes that the translation of `va` in the current context comes through these page-table pages,
+    /// the topmost first.
+    pub fn came_through(&mut self, va: u64, tables: impl IntoIterator<Item = u32>) {
+        let live = &mut self.live;
+        for (n, table) in tables.into_iter().enumerate() {
+            live.walked.insert(table);
+            if n == 0 {
+                live.top = Some(table);
+            } else if va & UPPER != 0 {
+                live.upper.insert(table);
+            }
+        }
+    }
+
+    /// The registers of the address space that was left last, of which something is known, if the current
+    /// one has just been emptied; the first time that it is asked.
+    pub fn ancestor(&mut self) -> Option<PagingRegs> {
+        if !std::mem::replace(&mut self.live.fresh, false) {
+            return None;
+        }
+        self.latest_parked().map(|place| self.parked[place].regs)
+    }
+
+    fn latest_parked(&self) -> Option<usize> {
+        let known = (0..self.parked.len()).filter(|&n| !self.parked[n].fresh);
+        known.max_by_key(|&n| self.parked[n].left)
+    }
+
+    /// Takes over what [`Self::ancestor`] knows of the upper half, where its entry in the topmost table is
+    /// the same in both address spaces, which `alike` says of an address. Below such an entry they
+    /// translate alike.
+    pub fn inherit(&mut self, alike: impl Fn(u64) -> bool) {
+        let Some(place) = self.latest_parked() else { return };
+        let (live, other) = (&mut self.live, &self.parked[place]);
+        for (to, from) in live.tables.iter_mut().zip(&other.tables) {
+            to.inherit(from, &alike);
+        }
+        live.walked.add(&other.upper);
+        live.upper.add(&other.upper);
     }
 
     /// Makes the context of `regs` the current one.
@@ -416,12 +583,10 @@ impl SoftTlb {
     pub fn follow(&mut self, change: Change) {
         match change {
             Change::Entries { table, first, last } => {
-                for t in self.contexts().filter(|c| c.came_through(table)).flat_map(|c| &mut c.tables) {
-                    (first..=last).for_each(|n| t.clear_entry(n.into()));
-                }
+                self.contexts().for_each(|c| c.follow_entries(table, first..=last));
             }
             Change::Directory { table } => {
-                self.contexts().filter(|c| c.came_through(table)).for_each(Context::clear);
+                self.contexts().for_each(|c| c.follow_directory(table));
             }
             Change::Watched { page } => {
                 self.contexts().flat_map(|c| &mut c.tables).for_each(|t| t.drop_writes_to(page));

@@ -12,6 +12,7 @@ use crate::cpu::env::Env;
 use crate::cpu::flags::DF;
 use crate::cpu::insn::{Exec, Handler, Insn, insn_flags};
 use crate::cpu::state::{BlockEnd, RAX, RCX, RDI, RSI, Vcpu, seg};
+use crate::mem::AccessKind;
 use crate::types::{Exception, PAGE_OFFSET_MASK, PAGE_SIZE};
 use iced_x86::{Code, Instruction, OpKind};
 
@@ -195,6 +196,26 @@ fn fast_offset(cpu: &Vcpu, va: u64, write: bool) -> Option<usize> {
     cpu.tlb.find_fast(cpu.mmu, va, write).map(|offset| offset as usize)
 }
 
+/// The RAM offset of `[va, va + bytes)`, within one page, if it may be written at once, or how many bytes
+/// of it may: where somebody must see stores, as far as they would find nothing.
+fn writable_run<T: Operand>(
+    cpu: &mut Vcpu,
+    env: &mut Env<'_>,
+    va: u64,
+    bytes: usize,
+) -> Option<(usize, usize)> {
+    if let Some(offset) = fast_offset(cpu, va, true) {
+        return Some((offset, bytes));
+    }
+    let index = cpu.mmu;
+    let offset = cpu.tlb.find(index, va, AccessKind::Write)? as usize;
+    let bytes = env.mem.begin_quiet_run(offset, bytes, T::SIZE);
+    if env.mem.fast_write_allowed(offset) {
+        cpu.tlb.allow_fast_writes(index, va);
+    }
+    (bytes > 0).then_some((offset, bytes))
+}
+
 /// REP MOVS upwards within a page of plain RAM at either side.
 #[inline(never)]
 fn move_run<T: Operand, A: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn, n: u64) -> Option<u64> {
@@ -205,8 +226,8 @@ fn move_run<T: Operand, A: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &In
     let (_, n) = run_at::<T, A>(cpu, insn, insn.seg as usize, si, n, false)?;
     let (to, n) = run_at::<T, A>(cpu, insn, destination_segment(insn), di, n, true)?;
     let (from, n) = run_at::<T, A>(cpu, insn, insn.seg as usize, si, n, false)?;
-    let (from, to) = (fast_offset(cpu, from, false)?, fast_offset(cpu, to, true)?);
-    let bytes = n as usize * T::SIZE;
+    let from = fast_offset(cpu, from, false)?;
+    let (to, bytes) = writable_run::<T>(cpu, env, to, n as usize * T::SIZE)?;
     if to > from && to - from < bytes {
         // The source is overwritten while it is read: element by element, as defined.
         for k in (0..bytes).step_by(T::SIZE) {
@@ -220,7 +241,7 @@ fn move_run<T: Operand, A: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &In
     }
     advance::<A>(cpu, RSI, bytes as u64);
     advance::<A>(cpu, RDI, bytes as u64);
-    Some(n)
+    Some((bytes / T::SIZE) as u64)
 }
 
 /// REP STOS upwards within a page of plain RAM.
@@ -231,8 +252,7 @@ fn store_run<T: Operand, A: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &I
     }
     let di = A::get(cpu, RDI as u8);
     let (to, n) = run_at::<T, A>(cpu, insn, destination_segment(insn), di, n, true)?;
-    let to = fast_offset(cpu, to, true)?;
-    let bytes = n as usize * T::SIZE;
+    let (to, bytes) = writable_run::<T>(cpu, env, to, n as usize * T::SIZE)?;
     let element = T::get(cpu, RAX as u8).to_le_bytes();
     let span = env.mem.ram.slice_mut(to, bytes);
     if element[..T::SIZE].iter().all(|b| *b == element[0]) {
@@ -241,7 +261,7 @@ fn store_run<T: Operand, A: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &I
         span.chunks_exact_mut(T::SIZE).for_each(|c| c.copy_from_slice(&element[..T::SIZE]));
     }
     advance::<A>(cpu, RDI, bytes as u64);
-    Some(n)
+    Some((bytes / T::SIZE) as u64)
 }
 
 fn single<O: StringOp, T: Operand, A: Operand>(cpu: &mut Vcpu, env: &mut Env<'_>, insn: &Insn) -> Exec {

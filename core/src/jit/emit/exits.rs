@@ -2,6 +2,8 @@
 
 use super::Emitter;
 use super::flags::{FlagState, needs_of};
+use super::loops::Kept;
+use super::memory::Access;
 use crate::codemem::field;
 use crate::cpu::state::RSP;
 use crate::jit::asm::{Alu, Label, Mem, Rm, Width, host};
@@ -65,6 +67,8 @@ pub(super) enum Cold {
     Moved { label: Label },
     /// A window of instruction `number` at `rip` is not within a page.
     Narrow { label: Label, number: u32, rip: u64, flags: FlagState },
+    /// An access goes to another page than the one that it keeps.
+    OtherPage { label: Label, resume: Label, slow: Label, access: Access, kept: Kept },
     /// The code that a call expects to be returned to, at linear address `rip`.
     Return { label: Label, rip: u64 },
     /// A return that was not expected, to linear address RCX; RSP moves by `released` bytes.
@@ -185,6 +189,11 @@ impl Emitter<'_> {
                 self.jump_linked(rip, false);
                 let exit = self.exits.last_mut().expect("just made");
                 exit.link.as_mut().expect("a linked one").plain = true;
+            }
+            Cold::OtherPage { label, resume, slow, access, kept } => {
+                self.asm.bind(label);
+                self.find_and_keep(access, kept, slow);
+                self.asm.jmp(resume);
             }
             Cold::Return { label, rip } => {
                 self.asm.bind(label);

@@ -4,15 +4,22 @@
 //! known that vector registers are loaded, how the flags came about, and which windows are open whose
 //! registers are the same in each iteration. It is left for the instructions behind the branch, in the
 //! first form.
+//!
+//! **Pages.** Some accesses that go through no window keep the page that they were to last, in the frame:
+//! the first form finds it in the soft TLB, the second compares, and looks up another one if there is
+//! need. So an address that comes out of memory need not wait for the look-up. What is kept is of use only
+//! while nobody but generated code runs: behind an instruction of such a block that was interpreted, the
+//! block is left; and one with an instruction that always is, or that chooses another table, keeps no page.
 
 use super::Emitter;
 use super::exits::Cold;
 use super::flags::{FlagState, needs_of};
-use crate::codemem::BUDGET_SHIFT;
+use crate::codemem::{BUDGET_SHIFT, field};
 use crate::cpu::Insn;
 use crate::cpu::decode_cache::BLOCK_LIMIT;
-use crate::jit::asm::{Alu, Label, Rm, Width, host};
+use crate::jit::asm::{Alu, Label, Mem, Rm, Width, host};
 use crate::jit::translate::PARTS;
+use crate::mem::tlb_layout;
 use iced_x86::{Instruction, OpKind};
 
 /// A loop of more instructions has no second form.
@@ -41,6 +48,38 @@ pub(super) struct Loop {
     behind: Option<(Label, Known)>,
     /// The windows that are open where the second form begins.
     open: u8,
+    /// The accesses that keep a page: the numbers of the instructions, and which tag matched.
+    keepers: [(u32, i32); PAGES],
+    /// How many there are; `None` if none may.
+    kept: Option<u8>,
+}
+
+/// So many pages are kept at most.
+const PAGES: usize = 4;
+const _: () = assert!(size_of::<[[u64; 2]; PAGES]>() as i32 <= field::RAX - field::PAGES);
+
+/// A page that an access keeps.
+#[derive(Clone, Copy)]
+pub(super) struct Kept {
+    number: u8,
+    /// The second form: it may be the right one.
+    pub(super) found: bool,
+}
+
+impl Kept {
+    fn field(self, n: i32) -> Rm {
+        Rm::M(Mem::at(host::RSP, field::PAGES + 16 * i32::from(self.number) + 8 * n))
+    }
+
+    /// Its linear address.
+    pub(super) fn tag(self) -> Rm {
+        self.field(0)
+    }
+
+    /// What to add for the host address.
+    pub(super) fn delta(self) -> Rm {
+        self.field(1)
+    }
 }
 
 /// What a branch back leads to.
@@ -64,7 +103,50 @@ impl Emitter<'_> {
     /// The block is a loop.
     pub fn set_loop(&mut self, end: usize, invariant: u8) {
         let head = self.asm.label();
-        self.own_loop = Some(Loop { end: end as u32, invariant, head, behind: None, open: 0 });
+        let (keepers, kept) = ([(0, 0); PAGES], Some(0));
+        let end = end as u32;
+        self.own_loop = Some(Loop { end, invariant, head, behind: None, open: 0, keepers, kept });
+    }
+
+    /// The page that an access of this instruction keeps, of entries where this tag matches, if it keeps
+    /// one.
+    pub(super) fn kept_page(&mut self, tag: i32) -> Option<Kept> {
+        let this = (self.number, tag);
+        let own = self.own_loop.as_mut().filter(|own| this.0 <= own.end)?;
+        let count = own.kept?;
+        let found = own.behind.is_some();
+        let known = own.keepers[..usize::from(count)].iter().position(|keeper| *keeper == this);
+        match known {
+            Some(place) if found => Some(Kept { number: place as u8, found }),
+            None if !found && usize::from(count) < PAGES => {
+                own.keepers[usize::from(count)] = this;
+                own.kept = Some(count + 1);
+                Some(Kept { number: count, found })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether pages are kept while this instruction runs.
+    pub(super) fn keeps_pages(&self) -> bool {
+        self.own_loop.is_some_and(|own| self.number <= own.end && own.kept.is_some_and(|count| count > 0))
+    }
+
+    /// What was checked for this block holds no longer, here or in another iteration.
+    pub(super) fn forget_checks(&mut self) {
+        self.open = 0;
+        if let Some(own) = self.own_loop.as_mut().filter(|own| self.number <= own.end) {
+            own.kept = None;
+        }
+    }
+
+    /// Notes the page of the entry at RDX; RCX is lost, and holds what to add then.
+    pub(super) fn keep_page(&mut self, kept: Kept, tag: i32) {
+        let entry = |at| Rm::Gs(Mem::at(host::RDX, at));
+        self.asm.load(Width::Q, host::RCX, entry(tag));
+        self.asm.store(Width::Q, kept.tag(), host::RCX);
+        self.asm.load(Width::Q, host::RCX, entry(tlb_layout::DELTA));
+        self.asm.store(Width::Q, kept.delta(), host::RCX);
     }
 
     fn known(&self) -> Known {

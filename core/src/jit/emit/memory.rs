@@ -1,12 +1,37 @@
 //! Memory operands: from an effective address to a host address that was checked.
 
 use super::Emitter;
+use super::exits::Cold;
 use super::flags::Host;
+use super::loops::Kept;
 use crate::codemem::field;
 use crate::cpu::insn::{self, SEG_FLAT};
 use crate::cpu::state::seg;
-use crate::jit::asm::{Alu, Mem, NONE, Rm, Width, host};
+use crate::jit::asm::{Alu, Label, Mem, NONE, Rm, Width, host};
+use crate::jit::regs::pinned;
 use crate::mem::tlb_layout;
+
+/// An access through registers that the host has in registers.
+#[derive(Clone, Copy)]
+pub(super) struct Access {
+    /// Its address.
+    address: Mem,
+    bytes: usize,
+    /// Which tag of an entry must match.
+    pub(super) tag: i32,
+}
+
+impl Access {
+    /// The operand, if one register and a constant make the address: with RCX for what is to be added.
+    fn behind_rcx(self) -> Option<Mem> {
+        let Mem { base, index, .. } = self.address;
+        match (base, index) {
+            (h, NONE) => Some(Mem { base: host::RCX, index: h, scale: 0, ..self.address }),
+            (NONE, _) => Some(Mem { base: host::RCX, ..self.address }),
+            _ => None,
+        }
+    }
+}
 
 /// An effective address.
 pub enum Effective {
@@ -96,6 +121,94 @@ impl Emitter<'_> {
         let found = self.linear();
         debug_assert!(found);
         Some(self.translate(bytes, write, aligned))
+    }
+
+    /// [`Self::memory_lazily`] for whoever can use any operand with RCX in it: the address that a register
+    /// is used for need not wait for its own check.
+    pub(super) fn memory_indexed(&mut self, bytes: usize, write: bool) -> Option<Mem> {
+        let tag = if write { tlb_layout::WRITE_TAG } else { tlb_layout::READ_TAG };
+        let Some(access) = self.in_registers().map(|address| Access { address, bytes, tag }) else {
+            return self.memory_lazily(bytes, write, false);
+        };
+        let direct = access.behind_rcx();
+        let kept = self.kept_page(tag);
+        if kept.is_none() && direct.is_none() {
+            return self.memory_lazily(bytes, write, false);
+        }
+        self.spoil_flags_lazily();
+        let slow = self.slow_label();
+        match kept {
+            None => {
+                self.find_page(access, slow);
+                self.asm.load(Width::Q, host::RCX, Rm::Gs(Mem::at(host::RDX, tlb_layout::DELTA)));
+            }
+            Some(kept) if !kept.found => self.find_and_keep(access, kept, slow),
+            Some(kept) => {
+                let (label, resume) = (self.asm.label(), self.asm.label());
+                self.cold.push(Cold::OtherPage { label, resume, slow, access, kept });
+                self.address_in(host::RCX, access);
+                let offset = if direct.is_some() { host::RCX } else { host::RDX };
+                if direct.is_none() {
+                    self.asm.mov(offset, host::RCX);
+                }
+                self.asm.alu(Alu::Xor, Width::Q, offset, kept.tag());
+                self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::R(offset), 0x1000 - bytes as u64);
+                // JA
+                self.asm.jcc(7, label);
+                match direct {
+                    Some(_) => self.asm.load(Width::Q, host::RCX, kept.delta()),
+                    None => self.asm.alu(Alu::Add, Width::Q, host::RCX, kept.delta()),
+                }
+                self.asm.bind(resume);
+            }
+        }
+        Some(direct.unwrap_or(Mem::at(host::RCX, 0)))
+    }
+
+    /// The address of the memory operand, if it is in registers that the host has in registers.
+    fn in_registers(&self) -> Option<Mem> {
+        let insn = self.insn;
+        let disp = insn.disp as i64 as i32;
+        let near = i64::from(disp) == insn.disp as i64;
+        if insn.seg != SEG_FLAT || insn.addr_mask != u64::MAX || !near {
+            return None;
+        }
+        let host_of = |g: u8| if g == insn::ZERO { Some(NONE) } else { pinned(g) };
+        let known = |g: u8| g < 16 || g == insn::ZERO;
+        if !known(insn.base) || !known(insn.index) || insn.base == insn.index && insn.base == insn::ZERO {
+            return None;
+        }
+        let (base, index) = (host_of(insn.base)?, host_of(insn.index)?);
+        Some(Mem { base, index, scale: insn.scale, disp })
+    }
+
+    /// The linear address of an access in a register.
+    fn address_in(&mut self, to: u8, access: Access) {
+        match access.address {
+            Mem { base, index: NONE, disp: 0, .. } => self.asm.mov(to, base),
+            address => self.asm.lea(Width::Q, to, address),
+        }
+    }
+
+    /// Finds the page of an access, keeps it, and leaves in RCX what [`Self::memory_indexed`] does.
+    pub(super) fn find_and_keep(&mut self, access: Access, kept: Kept, slow: Label) {
+        self.find_page(access, slow);
+        self.keep_page(kept, access.tag);
+        if access.behind_rcx().is_none() {
+            self.address_in(host::RDX, access);
+            self.asm.alu(Alu::Add, Width::Q, host::RCX, Rm::R(host::RDX));
+        }
+    }
+
+    /// Finds the entry of an access, at RDX: it allows the access, all of which lies in its page.
+    /// RCX is lost.
+    fn find_page(&mut self, access: Access, slow: Label) {
+        self.address_in(host::RCX, access);
+        self.find_entry();
+        self.asm.alu(Alu::Xor, Width::Q, host::RCX, Rm::Gs(Mem::at(host::RDX, access.tag)));
+        self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::R(host::RCX), 0x1000 - access.bytes as u64);
+        // JA
+        self.asm.jcc(7, slow);
     }
 
     /// From a linear address in RCX to a host address there; RDX is lost. The flags must have

@@ -207,15 +207,15 @@ impl<'a> Emitter<'a> {
     fn check_place(&mut self, linear: u64, ram: u64, moved: Label) {
         let slot = (linear >> PAGE_SHIFT) as usize % tlb_layout::ENTRIES;
         let at = |field| {
-            let disp = (slot << tlb_layout::ENTRY_SHIFT) as i32 + field;
+            let disp = tlb_layout::FETCHES + (slot << tlb_layout::ENTRY_SHIFT) as i32 + field;
             Rm::Gs(Mem { base: NONE, index: NONE, scale: 0, disp })
         };
         let page = linear & !PAGE_OFFSET_MASK;
         if i32::try_from(page as i64).is_ok() {
-            self.asm.alu_imm(Alu::Cmp, Width::Q, at(tlb_layout::EXEC_TAG), page);
+            self.asm.alu_imm(Alu::Cmp, Width::Q, at(tlb_layout::READ_TAG), page);
         } else {
             self.asm.mov_imm(host::RCX, page);
-            self.asm.alu(Alu::Cmp, Width::Q, host::RCX, at(tlb_layout::EXEC_TAG));
+            self.asm.alu(Alu::Cmp, Width::Q, host::RCX, at(tlb_layout::READ_TAG));
         }
         self.asm.jcc(5, moved);
         // Bits 8 to 39 tell the pages of RAM apart: it is less than 2^40 bytes.
@@ -267,7 +267,9 @@ impl<'a> Emitter<'a> {
         if let Some((label, flags)) = self.slow.take() {
             let site = self.site(emitted == Emitted::End);
             let behind = match emitted {
-                Emitted::Done if self.open != 0 => Behind::Elsewhere(self.number, self.next_rip()),
+                Emitted::Done if self.open != 0 || self.keeps_pages() => {
+                    Behind::Elsewhere(self.number, self.next_rip())
+                }
                 Emitted::Done => {
                     let label = self.asm.label();
                     self.asm.bind(label);
@@ -297,7 +299,7 @@ impl<'a> Emitter<'a> {
     /// Leaves the instruction to its handler.
     fn interpret(&mut self, ends: bool) -> bool {
         self.spoil_flags();
-        self.open = 0;
+        self.forget_checks();
         let site = self.site(ends);
         self.sites.last_mut().expect("just made").always = true;
         self.asm.mov_imm(host::RCX, u64::from(site));

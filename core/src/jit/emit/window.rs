@@ -16,7 +16,7 @@ impl Emitter<'_> {
     pub fn operand(&mut self, bytes: usize, write: bool) -> Option<Mem> {
         match self.window_operand(bytes, write) {
             Some(m) => Some(m),
-            None => self.memory_lazily(bytes, write, false),
+            None => self.memory_indexed(bytes, write),
         }
     }
 

@@ -16,7 +16,7 @@ fn space(cr3: u64) -> PagingRegs {
 fn filled(fast_write: bool) -> SoftTlb {
     let mut tlb = SoftTlb::default();
     tlb.select(&space(0x1000));
-    tlb.came_through(3);
+    tlb.came_through(VA, [3]);
     tlb.insert(MmuIndex::User, VA, &ALL, RAM, fast_write);
     tlb
 }
@@ -52,7 +52,92 @@ fn what_is_observed_is_found_by_nobody_else() {
         }
         tlb.allow_fast_writes(MmuIndex::User, VA);
         assert!(!fast_writes(&tlb));
-        assert_eq!(tlb.find(MmuIndex::User, VA, AccessKind::Execute), Some(RAM | 0x678));
+    }
+}
+
+#[test]
+fn code_and_data_whose_pages_share_a_slot_are_both_found() {
+    let mut tlb = filled(true);
+    let code = VA + ((ENTRIES as u64) << PAGE_SHIFT);
+    assert_eq!(tlb.find(MmuIndex::User, VA, AccessKind::Execute), None);
+    tlb.insert_fetch(MmuIndex::User, code, 2 * RAM);
+    assert_eq!(tlb.find(MmuIndex::User, code, AccessKind::Execute), Some(2 * RAM | 0x678));
+    assert_eq!(tlb.find(MmuIndex::User, code, AccessKind::Read), None);
+    assert_eq!(reads(&tlb), Some(RAM | 0x678));
+    let entry = (slot_of(VA) % PAGE_ENTRIES) as u16;
+    tlb.follow(Change::Entries { table: 3, first: entry, last: entry });
+    assert_eq!(tlb.find(MmuIndex::User, code, AccessKind::Execute), None);
+}
+
+/// Both halves of address space 0x1000: the upper one through tables 1, 5 and 6, the lower one through
+/// 1, 7 and 8.
+fn both_halves() -> SoftTlb {
+    let mut tlb = SoftTlb::default();
+    tlb.select(&space(0x1000));
+    tlb.came_through(KERNEL, [1, 5, 6]);
+    tlb.insert(MmuIndex::Kernel, KERNEL, &ALL, RAM, true);
+    tlb.insert_fetch(MmuIndex::Kernel, KERNEL, RAM);
+    tlb.came_through(LOWER, [1, 7, 8]);
+    tlb.insert(MmuIndex::Kernel, LOWER, &ALL, RAM, true);
+    tlb.ancestor();
+    tlb
+}
+
+const KERNEL: u64 = 0xFFFF_8880_1234_5678;
+/// In another slot, of the same entry of its table.
+const LOWER: u64 = VA + ((PAGE_ENTRIES as u64) << PAGE_SHIFT);
+
+fn known(tlb: &SoftTlb) -> [bool; 3] {
+    [(KERNEL, AccessKind::Write), (KERNEL, AccessKind::Execute), (LOWER, AccessKind::Read)]
+        .map(|(va, kind)| tlb.find(MmuIndex::Kernel, va, kind).is_some())
+}
+
+#[test]
+fn what_happens_to_tables_of_the_lower_half_leaves_the_upper_one() {
+    for (table, left) in [
+        (7, [true, true, false]),
+        (8, [true, true, false]),
+        (5, [false, false, false]),
+        (1, [false, false, false]),
+        (9, [true, true, true]),
+    ] {
+        let mut tlb = both_halves();
+        assert_eq!(known(&tlb), [true; 3]);
+        tlb.follow(Change::Directory { table });
+        assert_eq!(known(&tlb), left, "table {table}");
+    }
+    let entry = (slot_of(LOWER) % PAGE_ENTRIES) as u16;
+    assert_eq!(entry, (slot_of(KERNEL) % PAGE_ENTRIES) as u16, "both come of the same entry");
+    for (table, left) in [(8, [true, true, false]), (6, [false; 3])] {
+        let mut tlb = both_halves();
+        tlb.follow(Change::Entries { table, first: entry, last: entry });
+        assert_eq!(known(&tlb), left, "table {table}");
+    }
+}
+
+#[test]
+fn an_address_space_inherits_the_upper_half() {
+    for (alike, table, left) in [
+        (false, None, [false; 3]),
+        (true, None, [true, true, false]),
+        (true, Some(5), [false; 3]),
+        (true, Some(6), [false; 3]),
+        // Tables of the other address space alone.
+        (true, Some(7), [true, true, false]),
+        (true, Some(1), [true, true, false]),
+    ] {
+        let mut tlb = both_halves();
+        tlb.select(&space(0x2000));
+        tlb.came_through(KERNEL, [2]);
+        assert_eq!(tlb.ancestor(), Some(space(0x1000).significant()));
+        assert_eq!(tlb.ancestor(), None, "asked once");
+        tlb.inherit(|va| alike && va >> PAGE_SHIFT == KERNEL >> PAGE_SHIFT);
+        if let Some(table) = table {
+            tlb.follow(Change::Directory { table });
+        }
+        assert_eq!(known(&tlb), left, "{alike} {table:?}");
+        tlb.follow(Change::Watched { page: (RAM >> PAGE_SHIFT) as u32 });
+        assert!(tlb.find_fast(MmuIndex::Kernel, KERNEL, true).is_none());
     }
 }
 
