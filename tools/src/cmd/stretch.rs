@@ -68,6 +68,12 @@ impl Stretch {
         Ok(Self { session, journal: journal.to_owned(), from, to, machines })
     }
 
+    /// Only what of the run lies from `from` to before `to` from now on.
+    pub fn narrow(&mut self, from: Icount, to: Icount) {
+        self.from = from.max(self.session.first().icount);
+        self.to = to.min(self.session.last().icount.saturating_add(1));
+    }
+
     /// Hands what `encode` makes of the records, and of the machine at the end of each piece, to
     /// `take`, in the order of the run; `take` says whether to go on.
     ///
