@@ -32,8 +32,9 @@ pub const STACK_BYTES: usize = 1 << 30;
 /// The threads that run a query with it; their frames are smaller.
 const WORKER_STACK_BYTES: usize = 1 << 28;
 
-/// So many operators and keywords a query may have, each of which may lead one level deeper.
-const MOST_OPERATORS: usize = 5000;
+/// So many operators and keywords a query may have, each of which may lead one level deeper. What the engine
+/// does to plan grows with the square of it.
+const MOST_OPERATORS: usize = 1000;
 
 /// What a query needs of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]

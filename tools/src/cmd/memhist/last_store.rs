@@ -8,6 +8,7 @@ use crate::cmd::verify::{journal_failure, reader};
 use crate::error::Failure;
 use crate::exit::Exit;
 use dejavm_core::boundary::ProbeRecord;
+use dejavm_replay::session::timeline::Extraction;
 use dejavm_trace::analysis::history::Place;
 use dejavm_trace::history::{History, Piece, SPAN_ICOUNT, Span, probes};
 use std::ops::RangeInclusive;
@@ -120,6 +121,7 @@ fn make(
         Some(stretch) => stretch,
         None => opened.insert(Stretch::open(&args.journal, &whole(args))?),
     };
+    stretch.waiting = Extraction::MANY_WAITING;
     stretch.narrow(from * SPAN_ICOUNT, (to + 1).saturating_mul(SPAN_ICOUNT));
     let mut number = from;
     let mut span = Span::new(number);
