@@ -26,7 +26,8 @@ pub fn on_each_event(
     let mut session = ReplaySession::open_here(Reader::open(journal)?, Images::default())?;
     // Without its side file the session would have to begin at power-on; read it, add nothing.
     let _ = session.use_side_file(&journal.with_extension("djc"), 0);
-    let extraction = Extraction { probes: settings_of([pattern])?, from, to, machines: 2 };
+    let (probes, waiting) = (settings_of([pattern])?, Extraction::FEW_WAITING);
+    let extraction = Extraction { probes, from, to, machines: 2, waiting };
     // What the first function makes of a piece, on any thread, the second gets, in order.
     session.extract(
         &extraction,

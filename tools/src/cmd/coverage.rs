@@ -8,6 +8,7 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use dejavm_core::boundary::{ProbeFilter, ProbeKind, ProbeRule, ProbeSettings};
 use dejavm_core::machine::Machine;
+use dejavm_replay::session::timeline::Extraction;
 use dejavm_trace::analysis::coverage::{Coverage, CoveredBlock, Module, drcov, lcov};
 use dejavm_trace::linux::Symbols;
 use serde_json::json;
@@ -16,6 +17,7 @@ use serde_json::json;
 pub fn execute(args: &CoverageArgs) -> Result<Exit, Failure> {
     let mut symbols = args.module.as_ref().map(symbol_files::of_file).transpose()?;
     let mut stretch = Stretch::open(&args.stretch.journal, &args.stretch.window)?;
+    stretch.waiting = Extraction::MANY_WAITING;
     let rule = ProbeRule {
         filter: ProbeFilter { privilege: args.cpl, cr3: args.cr3, ..ProbeFilter::default() },
         ..ProbeRule::default()

@@ -15,7 +15,7 @@ use std::path::Path;
 use {
     crate::export::Place,
     crate::output_file::OutputFile,
-    crate::sql::{Answer, Query},
+    crate::sql::{Answer, Query, STACK_BYTES},
     dejavm_trace::export::Table,
     std::collections::{BTreeMap, BTreeSet},
     std::io::{BufWriter, Read as _, Write},
@@ -33,7 +33,7 @@ pub fn execute(args: &SqlArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Success);
     };
     match &args.query {
-        Some(query) => ask(args, journal, query),
+        Some(query) => with_room(|| ask(args, journal, query)),
         None => build(args, journal),
     }
 }
@@ -100,6 +100,22 @@ fn ended(journal: &Path, error: TablesError) -> Result<Exit, Failure> {
         TablesError::Session(error) => Err(session_failure(journal, &error)),
         TablesError::Other(failure) => Err(failure),
     }
+}
+
+#[cfg(not(feature = "sql"))]
+fn with_room(work: impl FnOnce() -> Result<Exit, Failure>) -> Result<Exit, Failure> {
+    work()
+}
+
+/// Runs `work` on a thread whose stack has room for the most deeply nested query.
+#[cfg(feature = "sql")]
+fn with_room(work: impl FnOnce() -> Result<Exit, Failure> + Send) -> Result<Exit, Failure> {
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().name("query".into()).stack_size(STACK_BYTES);
+        let thread = builder.spawn_scoped(scope, work);
+        let thread = thread.map_err(|e| Failure::new(format!("cannot start a thread: {e}")))?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 #[cfg(not(feature = "sql"))]

@@ -5,6 +5,7 @@ use crate::args::{StatsArgs, StatsPart};
 use crate::error::Failure;
 use crate::exit::Exit;
 use dejavm_core::boundary::{ProbeKind, ProbeSettings};
+use dejavm_replay::session::timeline::Extraction;
 use dejavm_trace::analysis::stats::Stats;
 use serde_json::{Map, Value, json};
 
@@ -14,6 +15,7 @@ const ALL: [StatsPart; 4] = [StatsPart::Events, StatsPart::Mix, StatsPart::Block
 pub fn execute(args: &StatsArgs) -> Result<Exit, Failure> {
     let parts = if args.only.is_empty() { ALL.to_vec() } else { args.only.clone() };
     let mut stretch = Stretch::open(&args.stretch.journal, &args.stretch.window)?;
+    stretch.waiting = Extraction::MANY_WAITING;
     let mut stats = Stats::default();
     let looked = stretch.look(
         "counting",

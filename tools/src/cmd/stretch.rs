@@ -25,6 +25,8 @@ pub struct Stretch {
     pub to: Icount,
     /// How many machines at most replay parts of it at once.
     pub machines: usize,
+    /// About so many records may wait for those of the parts before theirs, as they were encoded.
+    pub waiting: u64,
 }
 
 /// How a look ended.
@@ -65,7 +67,14 @@ impl Stretch {
         }
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let machines = window.jobs.map_or(cores, |jobs| jobs as usize);
-        Ok(Self { session, journal: journal.to_owned(), from, to, machines })
+        let waiting = Extraction::FEW_WAITING;
+        Ok(Self { session, journal: journal.to_owned(), from, to, machines, waiting })
+    }
+
+    /// Only what of the run lies from `from` to before `to` from now on.
+    pub fn narrow(&mut self, from: Icount, to: Icount) {
+        self.from = from.max(self.session.first().icount);
+        self.to = to.min(self.session.last().icount.saturating_add(1));
     }
 
     /// Hands what `encode` makes of the records, and of the machine at the end of each piece, to
@@ -80,10 +89,10 @@ impl Stretch {
         encode: &(dyn Fn(&[ProbeRecord], &Machine) -> T + Sync),
         take: &mut dyn FnMut(T) -> bool,
     ) -> Result<Looked, Failure> {
-        let (from, to, machines) = (self.from, self.to, self.machines);
+        let &mut Self { from, to, machines, waiting, .. } = self;
         let mut progress = ReplayProgress::new(doing, from, to);
         let mut take_piece = |piece: Piece<T>| take(piece.encoded);
-        let extraction = Extraction { probes, from, to, machines };
+        let extraction = Extraction { probes, from, to, machines, waiting };
         match self.session.extract_with(&extraction, encode, &mut take_piece, &mut progress) {
             Ok(true) => Ok(Looked::Whole),
             Ok(false) => Ok(Looked::Stopped),

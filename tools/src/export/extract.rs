@@ -85,6 +85,8 @@ impl Extractor<'_> {
             from: window.start,
             to: window.end,
             machines: self.machines,
+            // Parquet takes some ten bytes for a row.
+            waiting: 2 * Extraction::FEW_WAITING,
         };
         let mut take = |piece: Piece<(u64, Result<Encoded, ExportError>)>| {
             let (segment, encoded) = piece.encoded;
@@ -114,7 +116,8 @@ impl Extractor<'_> {
         let (mut lines, mut batch) = (ConsoleLines::default(), Batch::new(rows.schema().clone()));
         let Range { start, end } = self.whole();
         let probes = Table::Console.probes();
-        let extraction = Extraction { probes, from: start, to: end, machines: self.machines };
+        let waiting = Extraction::FEW_WAITING;
+        let extraction = Extraction { probes, from: start, to: end, machines: self.machines, waiting };
         let mut take = |piece: Piece<Vec<ConsoleByte>>| {
             piece.encoded.into_iter().for_each(|byte| lines.add(byte, &mut batch));
             true

@@ -8,4 +8,4 @@ mod provider;
 mod query;
 
 pub use answer::Answer;
-pub use query::{Need, Query};
+pub use query::{Need, Query, STACK_BYTES};

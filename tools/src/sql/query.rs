@@ -13,6 +13,9 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext, col, lit};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use dejavm_core::types::Icount;
 use dejavm_trace::export::Table;
 use futures::StreamExt;
@@ -21,6 +24,17 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
+
+/// How large the stack of a thread must be that plans or runs a query: the engine goes down into expressions
+/// by recursion, and lets them go so. Only what is used is taken from the host.
+pub const STACK_BYTES: usize = 1 << 30;
+
+/// The threads that run a query with it; their frames are smaller.
+const WORKER_STACK_BYTES: usize = 1 << 28;
+
+/// So many operators and keywords a query may have, each of which may lead one level deeper. What the engine
+/// does to plan grows with the square of it.
+const MOST_OPERATORS: usize = 1000;
 
 /// What a query needs of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +67,11 @@ impl Query {
         threads: usize,
         memory_bytes: usize,
     ) -> Result<Self, Failure> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).build();
+        check_depth(text)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_stack_size(WORKER_STACK_BYTES)
+            .build();
         let runtime = runtime.map_err(|e| Failure::new(format!("cannot start threads: {e}")))?;
         let tables: Vec<_> =
             Table::ALL.into_iter().map(|table| Arc::new(RecordedTable::new(table))).collect();
@@ -117,6 +135,27 @@ impl Query {
             Ok(())
         })
     }
+}
+
+/// Refuses what could be nested more deeply than the stacks are made for. Lists of values, however long,
+/// are not deep.
+fn check_depth(text: &str) -> Result<(), Failure> {
+    // What is no SQL is said by the parser.
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else { return Ok(()) };
+    let may_nest = |token: &&Token| match token {
+        Token::Word(word) => word.keyword != Keyword::NoKeyword,
+        Token::Whitespace(_) | Token::Comma | Token::Period | Token::Number(..) => false,
+        Token::SingleQuotedString(_) | Token::HexStringLiteral(_) => false,
+        _ => true,
+    };
+    let operators = tokens.iter().filter(may_nest).count();
+    if operators <= MOST_OPERATORS {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "the query is too long: {operators} operators and keywords, {MOST_OPERATORS} may be"
+    ))
+    .advice("many values go into a list: x in (1, 2, 3), not x = 1 or x = 2 or x = 3"))
 }
 
 fn context(

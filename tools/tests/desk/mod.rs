@@ -42,6 +42,13 @@ impl Desk {
         self.expect(&["demo", "--seed", "1"], 0)
     }
 
+    /// A journal, under the same name, of the same guest while nobody types: all of it is the same each time.
+    pub fn ledger(&self) {
+        self.put_kernel();
+        let record = ["record", "-o", "demo.dj", "-kernel", "kernel", "-m", "16M", "--seed", "1"];
+        self.expect(&[&record[..], &["-display", "none", "-serial", "null"]].concat(), 0);
+    }
+
     /// Puts the demo's guest where `-kernel kernel` finds it.
     pub fn put_kernel(&self) {
         let guest = dejavm_tools::demo::guest::build().unwrap();

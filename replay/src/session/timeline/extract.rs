@@ -24,9 +24,6 @@ pub const PIECE_ICOUNT: Icount = 1 << 18;
 /// A part is worth a restore if it is at least so long.
 const LEAST_PART_ICOUNT: Icount = 1 << 21;
 
-/// So many records may wait for the parts before theirs.
-const MOST_WAITING: u64 = 1 << 22;
-
 /// The stretch and what is to be seen of it.
 #[derive(Clone, Debug)]
 pub struct Extraction {
@@ -38,6 +35,16 @@ pub struct Extraction {
     pub to: Icount,
     /// How many machines at most.
     pub machines: usize,
+    /// About so many records may wait for those of the parts before theirs, as `encode` makes them; who has more
+    /// than that waits. For parts to be watched at once it must be as many as there are in one.
+    pub waiting: u64,
+}
+
+impl Extraction {
+    /// For what is as large as the records themselves.
+    pub const FEW_WAITING: u64 = 1 << 22;
+    /// For what takes a few bytes for each record, or nothing.
+    pub const MANY_WAITING: u64 = 1 << 25;
 }
 
 /// Records that were encoded together.
@@ -100,8 +107,14 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
             workers.push(Worker::new((self.make)()?, self.checkpoints().clone()));
         }
         let inputs = self.travel.inputs.clone();
-        let job: Job<'_, M, T> =
-            Job { probes: &extraction.probes, parts, inputs: &inputs, encode, flow: Flow::default() };
+        let job: Job<'_, M, T> = Job {
+            probes: &extraction.probes,
+            parts,
+            inputs: &inputs,
+            encode,
+            flow: Flow::default(),
+            most_waiting: extraction.waiting,
+        };
         job.run(workers, take, &mut |icount| observer.progress(icount, to))
     }
 
@@ -156,8 +169,8 @@ impl Flow {
     }
 
     /// Waits until there is room for what `part` has to say; false if nobody wants it any more.
-    fn wait(&self, part: usize) -> bool {
-        let held = |p: &mut Progress| p.waiting > MOST_WAITING && p.part != part && !p.cancelled;
+    fn wait(&self, part: usize, most: u64) -> bool {
+        let held = |p: &mut Progress| p.waiting > most && p.part != part && !p.cancelled;
         let progress = self.changed.wait_while(self.lock(), held);
         !progress.unwrap_or_else(PoisonError::into_inner).cancelled
     }
@@ -169,6 +182,7 @@ struct Job<'a, M, T> {
     inputs: &'a Inputs,
     encode: &'a (dyn Fn(&[ProbeRecord], &M) -> T + Sync),
     flow: Flow,
+    most_waiting: u64,
 }
 
 impl<M: RunMachine + Send, T: Send> Job<'_, M, T> {
@@ -237,7 +251,7 @@ impl<M: RunMachine + Send, T: Send> Job<'_, M, T> {
                 let _ = tell.send(Message::Piece(piece));
             }
             let _ = tell.send(Message::Ran(here));
-            self.flow.wait(part)
+            self.flow.wait(part, self.most_waiting)
         });
         if let Err(error) = watched {
             let _ = tell.send(Message::Failed(error));

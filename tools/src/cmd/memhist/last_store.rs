@@ -8,8 +8,10 @@ use crate::cmd::verify::{journal_failure, reader};
 use crate::error::Failure;
 use crate::exit::Exit;
 use dejavm_core::boundary::ProbeRecord;
+use dejavm_replay::session::timeline::Extraction;
 use dejavm_trace::analysis::history::Place;
 use dejavm_trace::history::{History, Piece, SPAN_ICOUNT, Span, probes};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// Pieces of an extraction are those of the index.
@@ -72,7 +74,7 @@ fn indexed(
     before: u64,
     mut history: History,
 ) -> Result<Answer, Failure> {
-    let mut at_once = 1;
+    let (mut at_once, mut stretch) = (1, None);
     let Some(newest) = before.checked_sub(1).filter(|last| *last >= first) else {
         return Ok(Answer::Nothing);
     };
@@ -85,7 +87,7 @@ fn indexed(
             let oldest = number.saturating_sub(at_once - 1).max(first / SPAN_ICOUNT);
             let missing = (oldest..number).rev().find(|other| history.has(*other)).map_or(oldest, |n| n + 1);
             at_once = (at_once * 2).min(MOST_AT_ONCE);
-            match make(args, missing, number, &mut history)? {
+            match make(args, &mut stretch, missing..=number, &mut history)? {
                 Looked::Diverged => return Ok(Answer::Failed(Exit::Divergence)),
                 Looked::Stopped => return replayed(args, place, first, before),
                 Looked::Whole => {}
@@ -106,16 +108,21 @@ fn indexed(
     Ok(Answer::Nothing)
 }
 
-/// The options of a look at a stretch.
-fn window(args: &MemhistArgs, from: u64, to: u64) -> WindowArgs {
-    let WindowArgs { jobs, accel, ref images, .. } = args.window;
-    WindowArgs { from: Some(from), to: Some(to), jobs, accel, images: images.clone() }
-}
-
-/// Makes the spans from `from` to `to`, and adds them to the index. Stopped: it cannot be written.
-fn make(args: &MemhistArgs, from: u64, to: u64, history: &mut History) -> Result<Looked, Failure> {
-    let asked = window(args, from * SPAN_ICOUNT, (to + 1).saturating_mul(SPAN_ICOUNT));
-    let mut stretch = Stretch::open(&args.journal, &asked)?;
+/// Makes `wanted` spans, and adds them to the index. Stopped: it cannot be written. The recording is opened
+/// by the first.
+fn make(
+    args: &MemhistArgs,
+    opened: &mut Option<Stretch>,
+    wanted: RangeInclusive<u64>,
+    history: &mut History,
+) -> Result<Looked, Failure> {
+    let (from, to) = wanted.into_inner();
+    let stretch = match opened {
+        Some(stretch) => stretch,
+        None => opened.insert(Stretch::open(&args.journal, &whole(args))?),
+    };
+    stretch.waiting = Extraction::MANY_WAITING;
+    stretch.narrow(from * SPAN_ICOUNT, (to + 1).saturating_mul(SPAN_ICOUNT));
     let mut number = from;
     let mut span = Span::new(number);
     let mut add = |span: &Span| match history.add(span) {
@@ -144,14 +151,20 @@ fn make(args: &MemhistArgs, from: u64, to: u64, history: &mut History) -> Result
     Ok(if added { Looked::Whole } else { Looked::Stopped })
 }
 
+/// All of the recording.
+fn whole(args: &MemhistArgs) -> WindowArgs {
+    WindowArgs { from: None, to: None, images: args.window.images.clone(), ..args.window }
+}
+
 /// Looks by a replay in which only the pages in question are watched.
 fn replayed(args: &MemhistArgs, place: &Place, first: u64, before: u64) -> Result<Answer, Failure> {
     if before <= first {
         return Ok(Answer::Nothing);
     }
-    let asked = window(args, first, before);
+    let mut stretch = Stretch::open(&args.journal, &whole(args))?;
+    stretch.narrow(first, before);
     let mut last = None;
-    let looked = Stretch::open(&args.journal, &asked)?.look(
+    let looked = stretch.look(
         "looking",
         place.probes(false),
         &|records, _| records.iter().rev().find(|record| place.is_touched_by(record)).cloned(),

@@ -11,7 +11,7 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use dejavm_core::boundary::ProbeSettings;
 use dejavm_core::types::Icount;
-use dejavm_replay::session::timeline::PIECE_ICOUNT;
+use dejavm_replay::session::timeline::{Extraction, PIECE_ICOUNT};
 use dejavm_trace::binary::is_trace;
 use dejavm_trace::event::{ArgumentType, Description, all, of_the_engine};
 use dejavm_trace::sink::{Encoded, Ends, Format, events_file};
@@ -65,6 +65,9 @@ pub fn execute(args: &TraceArgs) -> Result<Exit, Failure> {
 
 fn extract(args: &TraceArgs, journal: &Path, format: Format, probes: ProbeSettings) -> Result<Exit, Failure> {
     let mut stretch = Stretch::open(journal, &args.window)?;
+    if format == Format::Binary {
+        stretch.waiting = Extraction::MANY_WAITING;
+    }
     let mut ends = Ends::BOTH;
     if let Some(segment) = args.segment {
         (stretch.from, stretch.to) = part(segment, stretch.from, stretch.to);
