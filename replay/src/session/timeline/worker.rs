@@ -47,6 +47,7 @@ impl<M: RunMachine> Worker<M> {
     ) -> Result<bool, CheckpointError> {
         let start = store.last_before(from.saturating_add(1));
         self.tracker.restore(&mut self.machine, &start)?;
+        pace.begin_at(start.head.at.icount);
         let mut next = start.head.events as usize;
         loop {
             let here = self.machine.position();
@@ -81,7 +82,7 @@ impl<M: RunMachine> Worker<M> {
     /// Takes a checkpoint here, after so many inputs, if it is time. False if none are kept any more.
     fn checkpoint_if_due(&mut self, inputs: &Inputs, store: &Store, pace: &mut Pace, events: usize) -> bool {
         let (at, unsaved) = (self.machine.position(), self.machine.unsaved_pages());
-        let due = pace.spacing().is_due_at(at.icount, unsaved, store) && !self.machine.in_instruction();
+        let due = pace.is_due_among(at.icount, unsaved, store) && !self.machine.in_instruction();
         if due && !store.is_closed() {
             // Nobody waits for this machine, so it may wait for what it took before.
             self.tracker.settle();
