@@ -7,6 +7,7 @@
 
 mod asm;
 mod emit;
+mod heat;
 mod hooks;
 mod host;
 mod jump_table;
@@ -26,6 +27,7 @@ use crate::codemem::{CodeRegion, Frame, Guest, enter, supported};
 use crate::cpu::Insn;
 use crate::cpu::decode_cache::FixedState;
 use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT};
+use heat::Heat;
 use hooks::Notes;
 use jump_table::JumpTable;
 use return_ring::ReturnRing;
@@ -159,6 +161,8 @@ pub struct Jit {
     pub stopwatch: Option<fn() -> u64>,
     /// A block is translated when it is wanted for this time.
     pub hot: u16,
+    /// How often blocks were wanted for that.
+    pub heat: Heat,
     /// The families that are translated to the host's own instructions.
     trust: Trust,
     /// What code is instrumented for.
@@ -266,6 +270,7 @@ impl Jit {
             limit: REGION_BYTES,
             stopwatch: None,
             hot: HOT,
+            heat: Heat::default(),
             trust: Trust::ALL,
             hooks: Hooks::default(),
             kept_off: Vec::new(),

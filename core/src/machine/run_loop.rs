@@ -23,8 +23,6 @@ pub(super) struct Target {
     size: CodeSize,
     /// `None`: the first instruction crosses its page.
     pub(super) block: Option<Block>,
-    /// How often it was wanted in generated code.
-    pub(super) runs: u16,
 }
 
 const TARGETS: usize = 8192;
@@ -32,7 +30,7 @@ const TARGETS: usize = 8192;
 impl Target {
     /// No version is so.
     const NONE: Self =
-        Self { linear: 0, ram_offset: 0, version: u64::MAX, size: CodeSize::Bits64, block: None, runs: 0 };
+        Self { linear: 0, ram_offset: 0, version: u64::MAX, size: CodeSize::Bits64, block: None };
 }
 
 /// Programs at the same address in different pages do not share a slot.
@@ -307,7 +305,7 @@ impl Runner<'_, '_> {
         let block = self.decode_block(ram_offset);
         // Decoding may have dropped everything.
         let version = self.code.version(ram_offset);
-        self.targets.0[slot] = Target { linear, ram_offset, version, size, block, runs: 0 };
+        self.targets.0[slot] = Target { linear, ram_offset, version, size, block };
         Some(slot)
     }
 

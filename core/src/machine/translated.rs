@@ -344,11 +344,10 @@ impl Runner<'_, '_> {
         let entry = match jit.find(key).filter(|entry| entry.second == second) {
             Some(entry) => entry,
             None => {
-                let target = &mut self.targets.0[slot];
-                target.runs = target.runs.saturating_add(1);
-                if target.runs < jit.hot && !plain {
+                if !plain && jit.heat.add(key) < jit.hot {
                     return None;
                 }
+                jit.heat.cool(key);
                 self.translate_block(jit, key, second)?
             }
         };
