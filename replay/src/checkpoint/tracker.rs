@@ -43,6 +43,11 @@ impl Tracker {
         &self.store
     }
 
+    #[cfg(test)]
+    pub(super) fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
     /// Whether a checkpoint would be kept, and without waiting for those before.
     pub fn ready(&self) -> bool {
         self.keeper.ready() && !self.store.is_closed()
