@@ -12,6 +12,7 @@ use dejavm_core::types::Icount;
 use std::io::{Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// To save fewer instructions than this no checkpoint ahead is restored.
 const WORTH_RESTORING_ICOUNT: Icount = 1 << 20;
