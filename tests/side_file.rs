@@ -1,6 +1,6 @@
 //! The side file of a journal: it makes replays faster and never wrong, whatever becomes of it.
 
-use dejavm_replay::checkpoint::{Spacing, side_path};
+use dejavm_replay::checkpoint::{Spacing, inspect, noted_budget, side_path};
 use dejavm_replay::journal::StateDigest;
 use dejavm_replay::session::{ReplayStop, RunMachine};
 use dejavm_tests::cli::Scratch;
@@ -167,6 +167,13 @@ fn a_small_budget_is_kept() {
     assert!(kept.bytes <= budget, "{kept:?}");
     drop(session);
     assert!(fs::metadata(&path).expect("a file").len() <= budget);
+    // Whoever comes next and is told nothing keeps to it.
+    assert_eq!(noted_budget(&path), Some(budget.next_multiple_of(1024)));
+    assert_eq!(inspect(&path).expect("a side file").budget_bytes, noted_budget(&path));
+    let mut session = replay(&sample.journal);
+    session.use_side_file(&path, 3 << 30).expect("it is used");
+    assert_eq!(noted_budget(&path), Some(3 << 30));
+    drop(session);
     sample.check(&path, &mut Rng::new(8));
 }
 

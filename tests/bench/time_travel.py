@@ -60,7 +60,7 @@ WORK = b"while :; do workload; done\n"
 
 
 def record(args, journal, checkpoints):
-    """The seconds that recording takes, on the clock and of processor time."""
+    """The seconds that recording takes, on the clock and of processor time, and the most memory in MiB."""
     command = [program(), "record", "--force", "-o", journal, "--checkpoints", checkpoints, "--accel", args.accel]
     command += ["--idle", "jump", "--until", str(args.icount), "-nographic", "--seed", "1"]
     command += guest("512M", "console=ttyS0 dejavm.mode=shell")
@@ -73,14 +73,15 @@ def record(args, journal, checkpoints):
     child.stdin.flush()
     while os.read(child.stdout.fileno(), 1 << 16):
         pass
-    return time.monotonic() - start, processor_time_of_ended(child)
+    usage = usage_of_ended(child)
+    return time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def processor_time_of_ended(child):
-    """The processor time that a process took, which ends now."""
+def usage_of_ended(child):
+    """What a process used that ends now."""
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_utime + usage.ru_stime
+    return usage
 
 
 def processor_time(pid):
@@ -159,8 +160,8 @@ def straight(args, journal):
     child = subprocess.Popen([program(), "replay", journal, "--serial", "null", "--checkpoints", "none",
                               "--accel", args.accel, "--until", str(args.icount - 1)],
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    processor = processor_time_of_ended(child)
-    return time.monotonic() - start, processor
+    usage = usage_of_ended(child)
+    return time.monotonic() - start, usage.ru_utime + usage.ru_stime
 
 
 def seek(args, journal):
@@ -282,6 +283,8 @@ def overhead(args, journal):
         each = ", ".join(f"{x[k]:.1f}/{y[k]:.1f}" for x, y in zip(without, with_them))
         print(f"recording {args.icount} instructions, {what}: {a:.1f} s without checkpoints, {b:.1f} s with"
               f" ({100 * (b / a - 1):+.1f} %); each round: {each}", flush=True)
+    a, b = (statistics.median(run[2] for run in runs) for runs in (without, with_them))
+    print(f"memory at its most: {a:.0f} MiB without checkpoints, {b:.0f} MiB with them")
     side = os.path.getsize(journal + "c")
     print(f"the side file has {side / 2**20:.1f} MiB, the journal {os.path.getsize(journal) / 2**20:.1f} MiB")
 

@@ -28,6 +28,10 @@ const USED_ENTRY: u8 = 0x21;
 /// Where 8-byte entries forbid fetches.
 const NX: u64 = 1 << 63;
 
+/// After so many stores to a table without a walk through it, it is taken for something else by now:
+/// the guest may have freed the page and made a stack of it.
+const UNUSED_STORES: u8 = 64;
+
 /// The lines of a page that hold decoded code: bit n for bytes `[64n, 64n + 64)`.
 pub type CodeLines = u64;
 
@@ -58,6 +62,8 @@ pub struct Memory {
     low_bytes: u64,
     flags: Vec<u8>,
     code_lines: Vec<CodeLines>,
+    /// The stores to each page that was used as a table, since the last walk through it.
+    table_stores: Vec<u8>,
     dirty: Vec<u32>,
     unsaved: Vec<u32>,
     overwritten_code: Vec<u32>,
@@ -78,6 +84,7 @@ impl Memory {
             low_bytes: bytes.min(LOW_RAM_LIMIT),
             flags: vec![CLEAN | PRISTINE | SAVED; pages],
             code_lines: vec![0; pages],
+            table_stores: vec![0; pages],
             dirty: Vec::new(),
             unsaved: Vec::new(),
             overwritten_code: Vec::new(),
@@ -232,7 +239,8 @@ impl Memory {
             self.overwritten_code.push(page as u32);
             effect.code = true;
         }
-        if flags & DIRECTORY != 0 && self.directory_entries_used(offset, len) {
+        let unused = flags & (DIRECTORY | PAGE_TABLE) != 0 && self.seems_unused(page);
+        if unused || (flags & DIRECTORY != 0 && self.directory_entries_used(offset, len)) {
             // Everything that came through this page goes, so it need not be watched until the
             // next walk comes through it: a loop over its entries pays once.
             self.flags[page] &= !(DIRECTORY | PAGE_TABLE);
@@ -249,6 +257,12 @@ impl Memory {
             effect.fetches = executable;
         }
         effect
+    }
+
+    /// Counts a store to a table; whether nobody seems to use it as one any more.
+    fn seems_unused(&mut self, page: usize) -> bool {
+        self.table_stores[page] += 1;
+        self.table_stores[page] >= UNUSED_STORES
     }
 
     /// Whether a table entry in the range, of 4 or 8 bytes, could have been used.
@@ -274,7 +288,9 @@ impl Memory {
     /// Notes that a walk uses a table in the page.
     pub fn watch_table(&mut self, ram_offset: usize, used_for: TableUse) {
         let flag = if used_for == TableUse::PageEntry { PAGE_TABLE } else { DIRECTORY };
-        self.watch(ram_offset >> PAGE_SHIFT, flag);
+        let page = ram_offset >> PAGE_SHIFT;
+        self.table_stores[page] = 0;
+        self.watch(page, flag);
     }
 
     /// Notes that `[ram_offset, ram_offset + len)`, within one page, was decoded.
@@ -427,6 +443,27 @@ mod tests {
         assert!(effect.translations && effect.fetches, "still watched, and executable now");
         let change = Change::Entries { table: 3, first: 1, last: 1 };
         assert_eq!(mem.changes.since(before).unwrap(), [change, change]);
+    }
+
+    #[test]
+    fn a_table_that_nobody_walks_through_becomes_a_page_like_any_other() {
+        for used_for in [TableUse::PageEntry, TableUse::Other] {
+            let mut mem = Memory::new(1 << 16).unwrap();
+            mem.watch_table(0x3000, used_for);
+            let stores = |mem: &mut Memory, count: u8| {
+                (0..count).filter(|_| mem.write_watched(0x3010, 0u64).translations).count()
+            };
+            assert_eq!(stores(&mut mem, UNUSED_STORES - 1), 0);
+            mem.watch_table(0x3000, used_for);
+            assert_eq!(stores(&mut mem, UNUSED_STORES - 1), 0, "a walk came through it meanwhile");
+            assert!(!mem.fast_write_allowed(0x3000));
+            let before = mem.changes.next();
+            assert_eq!(stores(&mut mem, 1), 1, "what came through it is forgotten");
+            assert_eq!(mem.changes.since(before).unwrap(), [Change::Directory { table: 3 }]);
+            assert!(mem.fast_write_allowed(0x3000));
+            mem.watch_table(0x3000, used_for);
+            assert!(!mem.fast_write_allowed(0x3000));
+        }
     }
 
     #[test]

@@ -186,3 +186,109 @@ impl Worker {
 fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
     known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::StateError;
+    use super::super::machine::SaveMachine;
+    use super::super::tracker::Tracker;
+    use super::*;
+    use dejavm_core::boundary::Position;
+
+    /// RAM of which all is written between two checkpoints.
+    struct Writer {
+        pages: Vec<[u8; PAGE_BYTES]>,
+    }
+
+    impl Writer {
+        fn new(pages: usize) -> Self {
+            Self { pages: vec![[0; PAGE_BYTES]; pages] }
+        }
+
+        /// No page has a content that was there before.
+        fn write_all(&mut self, round: u64) {
+            for (number, page) in self.pages.iter_mut().enumerate() {
+                page[..8].copy_from_slice(&(round << 32 | number as u64).to_le_bytes());
+            }
+        }
+    }
+
+    impl SaveMachine for Writer {
+        fn ram_pages(&mut self) -> u32 {
+            self.pages.len() as u32
+        }
+        fn page(&mut self, number: u32) -> &[u8] {
+            &self.pages[number as usize]
+        }
+        fn pages_not_zero(&mut self) -> Vec<u32> {
+            Vec::new()
+        }
+        fn unsaved_pages(&mut self) -> usize {
+            self.pages.len()
+        }
+        fn take_unsaved_pages(&mut self) -> Vec<u32> {
+            (0..self.pages.len() as u32).collect()
+        }
+        fn save_state(&mut self) -> Vec<u8> {
+            vec![1]
+        }
+        fn load_pages(&mut self, _pages: &mut dyn Iterator<Item = (u32, &[u8])>) {
+            unreachable!("nothing is restored");
+        }
+        fn load_state(&mut self, _state: &[u8]) -> Result<(), StateError> {
+            unreachable!("nothing is restored");
+        }
+    }
+
+    fn head(icount: u64) -> Head {
+        let at = Position { icount, now_ns: icount };
+        Head { at, events: 0, inputs: 0, state: Vec::new().into() }
+    }
+
+    #[test]
+    fn memory_beside_a_run_is_bounded_however_slow_the_disk_is() {
+        let mut machine = Writer::new(4 * PIECE_PAGES);
+        let store = Arc::new(Store::new(&mut machine, Position::default(), u64::MAX, false));
+        let mut tracker = Tracker::new(store.clone());
+        // A disk that does not answer: nobody gets on with the store.
+        let held = store.lock();
+        let mut taken = 0;
+        while tracker.keeper().ready() {
+            taken += 1;
+            assert!(taken <= 2, "one that is worked on, and one that waits");
+            machine.write_all(taken);
+            tracker.take(&mut machine, head(taken));
+            // The thread takes the first one up.
+            while taken == 1 && !tracker.keeper().ready() {
+                std::thread::yield_now();
+            }
+        }
+        assert_eq!(taken, 2);
+        drop(held);
+        // Nor does it grow with the number of checkpoints.
+        for round in 3..30 {
+            tracker.settle();
+            machine.write_all(round);
+            tracker.take(&mut machine, head(round));
+        }
+        tracker.settle();
+        let known = tracker.keeper().known();
+        assert!(known.spare.len() <= MOST_SPARE);
+        let spare: usize = known.spare.iter().map(Vec::capacity).sum();
+        assert!((1..=32 << 20).contains(&spare), "{spare} bytes of buffers");
+        assert_eq!(known.map.len(), machine.pages.len(), "a number for each page of RAM");
+        drop(known);
+        assert_eq!(store.summary().count, 29);
+    }
+
+    #[test]
+    fn no_more_buffers_wait_than_are_allowed() {
+        let store = Arc::new(Store::new(&mut Writer::new(1), Position::default(), u64::MAX, false));
+        let keeper = Keeper::new(store.clone());
+        let worker = Worker { store, known: keeper.known.clone() };
+        (0..MOST_SPARE + 9).for_each(|_| worker.spare(Vec::with_capacity(PIECE_PAGES * PAGE_BYTES)));
+        let known = keeper.known();
+        assert_eq!(known.spare.len(), MOST_SPARE);
+        assert_eq!(known.spare.iter().map(Vec::capacity).sum::<usize>(), 32 << 20);
+    }
+}

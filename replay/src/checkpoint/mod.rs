@@ -22,7 +22,7 @@ pub use entry::Head;
 pub use error::{CheckpointError, StateError};
 pub use full::{FullCheckpoint, MAX_PIECE_BYTES};
 pub use machine::{PAGE_BYTES, SaveMachine};
-pub use open::{SideSummary, inspect, side_path};
+pub use open::{SideSummary, inspect, noted_budget, side_path};
 pub use pace::Pace;
 pub use spacing::Spacing;
 pub use store::{Store, StoreError, Summary, Target};

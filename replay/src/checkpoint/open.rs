@@ -5,7 +5,7 @@ use super::entry::Head;
 use super::entry::Manifest;
 use super::machine::PAGE_BYTES;
 use super::pages::{Body, GROUP_PAGES};
-use super::side_file::{Frame, FrameKind, SideFile, scan};
+use super::side_file::{Frame, FrameKind, SideFile, budget_of, scan};
 use super::store::{Store, StoreError};
 use dejavm_core::types::Icount;
 use std::fs::File;
@@ -33,8 +33,15 @@ pub struct SideSummary {
     pub bytes: u64,
     /// How many checkpoints.
     pub count: usize,
+    /// What it may take, if it says so: what the last who wrote to it was told.
+    pub budget_bytes: Option<u64>,
     /// The first and the last icount.
     pub range: Option<(Icount, Icount)>,
+}
+
+/// What the side file at `path` may take, in bytes, if there is one and it says so.
+pub fn noted_budget(path: &Path) -> Option<u64> {
+    budget_of(&File::open(path).ok()?).ok().filter(|bytes| *bytes > 0)
 }
 
 /// Looks into the side file at `path`.
@@ -44,7 +51,8 @@ pub struct SideSummary {
 pub fn inspect(path: &Path) -> Result<SideSummary, StoreError> {
     let file = File::open(path)?;
     let (frames, bytes) = scan(&file)?;
-    let mut summary = SideSummary { bytes, ..SideSummary::default() };
+    let budget_bytes = budget_of(&file).ok().filter(|bytes| *bytes > 0);
+    let mut summary = SideSummary { bytes, budget_bytes, ..SideSummary::default() };
     for frame in frames.iter().filter(|frame| frame.kind == FrameKind::Checkpoint) {
         let raw = frame.read(FrameKind::Checkpoint, |bytes, at| file.read_exact_at(bytes, at))?;
         let icount = decode(&raw)?.icount;
@@ -62,8 +70,8 @@ impl Store {
     /// # Errors
     /// If the host refuses; checkpoints stay in memory then.
     pub fn create_side_file(&self, path: &Path, binding: &[u8; 16]) -> Result<(), StoreError> {
-        let side = SideFile::create(path, binding)?;
-        self.lock().side = Some(side);
+        let mut inner = self.lock();
+        inner.side = Some(SideFile::create(path, binding, inner.budget_bytes)?);
         Ok(())
     }
 
@@ -102,7 +110,10 @@ impl Store {
         }
         self.retain(belongs);
         if ours {
-            self.lock().side = Some(SideFile::resume(file, path, binding, end)?);
+            let mut inner = self.lock();
+            let mut side = SideFile::resume(file, path, binding, end)?;
+            side.set_budget(inner.budget_bytes)?;
+            inner.side = Some(side);
         }
         Ok(self.summary().count)
     }

@@ -134,8 +134,8 @@ pub struct SideFile {
 }
 
 impl SideFile {
-    /// Begins a new one. The file is locked while it is open.
-    pub fn create(path: &Path, binding: &[u8]) -> Result<Self, StoreError> {
+    /// Begins a new one, which is to take at most so many bytes. The file is locked while it is open.
+    pub fn create(path: &Path, binding: &[u8], budget_bytes: u64) -> Result<Self, StoreError> {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
         file.try_lock().map_err(|_| StoreError::Locked)?;
         file.set_len(0)?;
@@ -147,7 +147,8 @@ impl SideFile {
         let crc = crc32fast::hash(&preamble[..12]);
         preamble[12..].copy_from_slice(&crc.to_le_bytes());
         side.put(&preamble)?;
-        side.append(FrameKind::Binding, &side.binding.clone())?;
+        let (stored, raw_len) = (compress(&side.binding), side.binding.len() as u32);
+        side.put_frame(FrameKind::Binding, kib(budget_bytes), &stored, raw_len)?;
         Ok(side)
     }
 
@@ -156,6 +157,16 @@ impl SideFile {
         // A torn frame goes.
         file.set_len(len)?;
         Ok(Self { file, path: path.to_owned(), binding: binding.to_owned(), len })
+    }
+
+    /// Notes in the file what it may take.
+    pub fn set_budget(&mut self, bytes: u64) -> Result<(), StoreError> {
+        let mut first = first_frame(&self.file)?;
+        if first.tag != kib(bytes) {
+            first.tag = kib(bytes);
+            self.file.write_all_at(&first.header(), first.offset)?;
+        }
+        Ok(())
     }
 
     /// The file.
@@ -186,7 +197,9 @@ impl SideFile {
 
     /// A new file for the same run, which does not have this one's place yet.
     pub fn successor(&self) -> Result<Self, StoreError> {
-        Ok(Self { path: self.path.clone(), ..Self::create(&successor_path(&self.path), &self.binding)? })
+        let budget_bytes = budget_of(&self.file)?;
+        let new = Self::create(&successor_path(&self.path), &self.binding, budget_bytes)?;
+        Ok(Self { path: self.path.clone(), ..new })
     }
 
     /// Puts a [`Self::successor`] in the place of the file that it is to replace.
@@ -221,6 +234,23 @@ impl SideFile {
         self.len += bytes.len() as u64;
         Ok(())
     }
+}
+
+/// A budget as a frame's header has it: in KiB, and never 0, which says nothing.
+fn kib(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).max(1)
+}
+
+fn first_frame(file: &File) -> Result<Frame, StoreError> {
+    let mut header = [0; HEADER_LEN];
+    file.read_exact_at(&mut header, PREAMBLE_LEN as u64)?;
+    let first = Frame::from_header(&header, PREAMBLE_LEN as u64);
+    first.filter(|frame| frame.kind == FrameKind::Binding).ok_or(StoreError::Damaged("it has no beginning"))
+}
+
+/// What a side file says that it may take, in bytes; 0 if it does not say.
+pub fn budget_of(file: &File) -> Result<u64, StoreError> {
+    Ok(u64::from(first_frame(file)?.tag) * 1024)
 }
 
 fn successor_path(path: &Path) -> PathBuf {

@@ -1,6 +1,5 @@
 //! How far apart checkpoints are.
 
-use super::store::Store;
 use dejavm_core::types::Icount;
 
 /// When the next checkpoint is due; where the host cannot keep up, fewer are taken.
@@ -30,13 +29,6 @@ impl Spacing {
     /// than those before would else take some in every stretch, and wait for them.
     pub fn close_icount(&self) -> Icount {
         self.most_icount.saturating_mul(2)
-    }
-
-    /// Whether one is due at `icount` between those that there are, with so many pages to be saved.
-    pub fn is_due_at(&self, icount: Icount, unsaved_pages: usize, store: &Store) -> bool {
-        let (before, after) = store.around(icount);
-        let crowded = after.is_some_and(|after| after - before <= self.close_icount());
-        !crowded && self.is_due(icount - before, unsaved_pages)
     }
 
     /// Whether one is due, `since` instructions after the last, with so many pages to be saved.

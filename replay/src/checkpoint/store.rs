@@ -71,7 +71,7 @@ pub(super) struct Inner {
     pub pages: Pages,
     pub side: Option<SideFile>,
     next_serial: u32,
-    budget_bytes: u64,
+    pub budget_bytes: u64,
     /// Nothing more is taken in: the host failed.
     pub closed: bool,
 }
@@ -148,6 +148,9 @@ impl Store {
     pub fn set_budget(&self, bytes: u64) {
         let mut inner = self.lock();
         inner.budget_bytes = bytes;
+        if let Some(Err(error)) = inner.side.as_mut().map(|side| side.set_budget(bytes)) {
+            tracing::warn!(%error, "the checkpoint file does not say what it may take");
+        }
         inner.keep_budget();
     }
 

@@ -43,6 +43,11 @@ impl Tracker {
         &self.store
     }
 
+    #[cfg(test)]
+    pub(super) fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
     /// Whether a checkpoint would be kept, and without waiting for those before.
     pub fn ready(&self) -> bool {
         self.keeper.ready() && !self.store.is_closed()
@@ -56,6 +61,7 @@ impl Tracker {
     /// Takes a checkpoint of `machine`; `head.state` is filled in here. All but copying what was
     /// written since the last one is done by another thread.
     pub fn take<M: SaveMachine>(&mut self, machine: &mut M, head: Head) {
+        let start = Instant::now();
         let written = machine.take_unsaved_pages();
         let aside = std::mem::take(&mut self.aside);
         let (lost, mut spare) = {
@@ -76,7 +82,7 @@ impl Tracker {
         }
         self.keeper.known().spare.append(&mut spare);
         let head = Head { state: machine.save_state().into(), ..head };
-        tracing::debug!(icount = head.at.icount, pages = numbers.len(), "checkpoint");
+        tracing::debug!(icount = head.at.icount, pages = numbers.len(), time = ?start.elapsed(), "checkpoint");
         machine.note_checkpoint(numbers.len() as u64);
         self.keeper.keep(Capture { head, numbers, pieces });
     }
@@ -90,6 +96,7 @@ impl Tracker {
         unsaved: usize,
         pace: &mut Pace,
     ) {
+        pace.begin_at(head.at.icount);
         let start = Instant::now();
         self.take(machine, head);
         pace.copied(unsaved, start.elapsed());
@@ -119,7 +126,7 @@ impl Tracker {
         machine: &mut M,
         target: &Target,
     ) -> Result<(), CheckpointError> {
-        tracing::debug!(icount = target.head.at.icount, "back to a checkpoint");
+        let start = Instant::now();
         self.keeper.settle();
         let here = std::mem::take(&mut self.aside);
         let written = machine.take_unsaved_pages();
@@ -143,6 +150,8 @@ impl Tracker {
         known.lost.clear();
         drop(known);
         self.aside = target.aside.clone();
+        let (icount, pages, time) = (target.head.at.icount, pages.len(), start.elapsed());
+        tracing::debug!(icount, pages, ?time, "back to a checkpoint");
         Ok(())
     }
 

@@ -27,12 +27,11 @@ pub(super) struct Trail {
     tracker: Tracker,
     inputs: InputsHash,
     pace: Pace,
-    last: Icount,
 }
 
 impl fmt::Debug for Trail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trail").field("last", &self.last).finish_non_exhaustive()
+        f.debug_struct("Trail").field("pace", &self.pace).finish_non_exhaustive()
     }
 }
 
@@ -58,14 +57,15 @@ impl<M: RunMachine, W: Write> RecordSession<M, W> {
         &mut self,
         side_file: &Path,
         budget_bytes: u64,
-        pace: Pace,
+        mut pace: Pace,
     ) -> Result<(), StoreError> {
         let binding = binding(self.log().identity(), self.machine());
         let at = self.machine().position();
         let store = Store::new(self.machine(), at, budget_bytes, false);
         store.create_side_file(side_file, &binding)?;
         let tracker = Tracker::new(Arc::new(store));
-        self.set_trail(Trail { tracker, inputs: InputsHash::default(), pace, last: at.icount });
+        pace.begin_at(at.icount);
+        self.set_trail(Trail { tracker, inputs: InputsHash::default(), pace });
         Ok(())
     }
 }
@@ -80,9 +80,8 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
     pub(super) fn checkpoint_if_due(&mut self, host: &mut dyn Host) {
         let here = self.machine().position().icount;
         let unsaved = self.machine().unsaved_pages();
-        let Some(Trail { tracker, pace, last, .. }) = self.trail() else { return };
-        if !pace.spacing().is_due(here - last, unsaved) || !tracker.ready() || self.machine().in_instruction()
-        {
+        let Some(Trail { tracker, pace, .. }) = self.trail() else { return };
+        if !pace.is_due(here, unsaved) || !tracker.ready() || self.machine().in_instruction() {
             return;
         }
         self.settle();
@@ -93,6 +92,5 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
         let InputsHash { count: events, hash: inputs } = trail.inputs;
         let head = Head { at, events, inputs, state: Vec::new().into() };
         trail.tracker.take_paced(machine, head, unsaved, &mut trail.pace);
-        trail.last = at.icount;
     }
 }

@@ -2,7 +2,7 @@
 
 use super::MemorySize;
 use clap::Args;
-use dejavm_replay::checkpoint::DEFAULT_BUDGET_BYTES;
+use dejavm_replay::checkpoint::{DEFAULT_BUDGET_BYTES, noted_budget};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -12,7 +12,7 @@ pub struct CheckpointArgs {
     /// What checkpoints may take on the disk: they are in FILE.djc beside FILE.dj, thinned out when
     /// they exceed this, and can be deleted at any time; `none`: keep no file, and take none in the
     /// background.
-    /// Without this, 512M, or what is there already.
+    /// Without this, what was said last for this file, or 512M, or what is there already.
     #[arg(long, value_name = "SIZE|none")]
     pub checkpoints: Option<CheckpointBudget>,
 }
@@ -30,7 +30,7 @@ impl CheckpointArgs {
             Some(CheckpointBudget::Bytes(bytes)) => Some(bytes),
             None => {
                 let there = std::fs::metadata(side_file).map_or(0, |file| file.len());
-                Some(DEFAULT_BUDGET_BYTES.max(there))
+                Some(noted_budget(side_file).unwrap_or_else(|| DEFAULT_BUDGET_BYTES.max(there)))
             }
         }
     }

@@ -56,7 +56,7 @@ impl CheckpointsInfo {
     /// Those of the journal at `path`.
     fn beside(path: &Path) -> Option<Self> {
         let side_file = side_path(path);
-        let SideSummary { bytes, count, range } = inspect(&side_file).ok()?;
+        let SideSummary { bytes, count, range, .. } = inspect(&side_file).ok()?;
         let budget_bytes = CheckpointArgs::default().budget(&side_file)?;
         let (first_icount, last_icount) = range.unwrap_or_default();
         Some(Self { count, bytes, budget_bytes, first_icount, last_icount })

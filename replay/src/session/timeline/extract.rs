@@ -102,10 +102,8 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
         }
         self.travel.tracker.settle();
         let parts = self.parts(from, to, extraction.machines);
-        let mut workers = Vec::new();
-        for _ in 0..extraction.machines.clamp(1, parts.len()) {
-            workers.push(Worker::new((self.make)()?, self.checkpoints().clone()));
-        }
+        let machines = extraction.machines.clamp(1, parts.len());
+        self.hire(machines)?;
         let inputs = self.travel.inputs.clone();
         let job: Job<'_, M, T> = Job {
             probes: &extraction.probes,
@@ -115,7 +113,13 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
             flow: Flow::default(),
             most_waiting: extraction.waiting,
         };
-        job.run(workers, take, &mut |icount| observer.progress(icount, to))
+        let workers = &mut self.travel.workers[..machines];
+        let result = job.run(workers, take, &mut |icount| observer.progress(icount, to));
+        if result.is_err() {
+            // Who knows what they are in the middle of.
+            self.travel.workers.clear();
+        }
+        result
     }
 
     fn parts(&self, from: Icount, to: Icount, machines: usize) -> Vec<Part> {
@@ -188,7 +192,7 @@ struct Job<'a, M, T> {
 impl<M: RunMachine + Send, T: Send> Job<'_, M, T> {
     fn run(
         &self,
-        mut workers: Vec<Worker<M>>,
+        workers: &mut [Worker<M>],
         take: &mut dyn FnMut(Piece<T>) -> bool,
         progress: &mut dyn FnMut(Icount) -> bool,
     ) -> Result<bool, SessionError> {
@@ -197,7 +201,7 @@ impl<M: RunMachine + Send, T: Send> Job<'_, M, T> {
         let senders: Vec<_> = senders.into_iter().map(|sender| Mutex::new(Some(sender))).collect();
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
-            for worker in &mut workers {
+            for worker in workers {
                 scope.spawn(|| {
                     loop {
                         let part = next.fetch_add(1, Ordering::Relaxed);

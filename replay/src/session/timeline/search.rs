@@ -19,6 +19,10 @@ const SHORT_ICOUNT: Icount = 1 << 22;
 /// The most machines that search at once.
 const MOST_WORKERS: usize = 8;
 
+/// A stretch is no shorter than this part of the way from its beginning to the end of the search, if
+/// there are checkpoints to join.
+const JOINED_PART: Icount = 64;
+
 /// What is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search {
@@ -84,6 +88,7 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
         starts.retain(|icount| !self.travel.inputs.any_at(*icount));
         starts.insert(0, search.from);
         starts.dedup();
+        join_far(&mut starts, until);
         self.search_apart(search, &starts, until, observer)
     }
 
@@ -124,7 +129,8 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
         until: Icount,
         observer: &mut dyn Observer,
     ) -> Result<Found, SessionError> {
-        self.hire(starts.len())?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.hire(cores.min(MOST_WORKERS).min(starts.len()))?;
         let (store, inputs) = (self.checkpoints().clone(), self.travel.inputs.clone());
         let job = Job {
             search,
@@ -182,15 +188,27 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
         })
     }
 
-    /// Sees to it that there are as many workers as can be used for so many stretches.
-    fn hire(&mut self, stretches: usize) -> Result<(), SessionError> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        for _ in self.travel.workers.len()..cores.min(MOST_WORKERS).min(stretches) {
+    /// Sees to it that there are so many workers.
+    pub(super) fn hire(&mut self, count: usize) -> Result<(), SessionError> {
+        for _ in self.travel.workers.len()..count {
             let machine = (self.make)()?;
             let store = self.checkpoints().clone();
             self.travel.workers.push(Worker::new(machine, store));
         }
         Ok(())
+    }
+}
+
+/// Joins stretches that are far from the end of the search: each one costs going back to a checkpoint,
+/// and the translator getting warm again, and a hit so far back is found late anyway.
+fn join_far(starts: &mut Vec<Icount>, until: Icount) {
+    let mut end = until;
+    for k in (1..starts.len()).rev() {
+        if end - starts[k] < (until - starts[k]) / JOINED_PART {
+            starts.remove(k);
+        } else {
+            end = starts[k];
+        }
     }
 }
 
@@ -260,5 +278,26 @@ impl Job<'_> {
             self.wanted(stretch)
         })?;
         Ok(hits.and_then(|hits| self.search.choose(&hits)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_grow_with_their_distance() {
+        let mut starts: Vec<Icount> = (0..1000).map(|k| k * 10).collect();
+        join_far(&mut starts, 10_000);
+        assert_eq!(starts[0], 0, "the beginning stays");
+        assert_eq!(starts.last(), Some(&9_990), "and so does what is near the end");
+        let ends = starts.iter().skip(1).copied().chain([10_000]);
+        for (start, end) in starts.iter().zip(ends) {
+            assert!(end - start <= 10 + (10_000 - start) / JOINED_PART, "{start} to {end}");
+        }
+        assert!((200..700).contains(&starts.len()), "{}", starts.len());
+        let mut few = vec![5, 9];
+        join_far(&mut few, 10);
+        assert_eq!(few, [5, 9]);
     }
 }

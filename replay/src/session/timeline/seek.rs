@@ -12,6 +12,7 @@ use dejavm_core::types::Icount;
 use std::io::{Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// To save fewer instructions than this no checkpoint ahead is restored.
 const WORTH_RESTORING_ICOUNT: Icount = 1 << 20;
@@ -82,9 +83,12 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
             return Ok(ReplayStop::Reached);
         }
         let _held = self.travel.filler.as_ref().map(Filler::hold);
-        tracing::debug!(from = here.icount, to = icount, "seek");
+        let start = Instant::now();
         self.approach(icount)?;
+        let (first, approach) = (self.machine.position().icount, start.elapsed());
         let stop = self.run_near(icount, observer)?;
+        let (ran, time) = (icount.saturating_sub(first), start.elapsed());
+        tracing::debug!(from = here.icount, to = icount, ?approach, ran, ?time, "seek");
         if stop == ReplayStop::Reached {
             self.travel.first = Some(self.machine.position());
         }
@@ -156,6 +160,9 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
         let Err(error) = self.travel.tracker.restore(&mut self.machine, target) else {
             self.machine.take_outbound();
             assert_eq!(self.machine.position(), at, "a restored machine stands where it was saved");
+            if let Some(pace) = &mut self.travel.pace {
+                pace.begin_at(at.icount);
+            }
             let (next_chunk, next_event) = self.travel.inputs.place(&self.chunks, at, events);
             let last_good = self.chunks.get(next_chunk).map_or(at, |chunk| chunk.first);
             let events = events as usize;
@@ -180,10 +187,10 @@ impl<M: RunMachine, F: Read + Seek> ReplaySession<M, F> {
 
     /// Takes a checkpoint here, if it is time.
     pub(in crate::session) fn checkpoint_if_due(&mut self, observer: &mut dyn Observer) {
-        let Some(spacing) = self.travel.pace.as_ref().map(Pace::spacing) else { return };
         let here = self.machine.position().icount;
         let unsaved = self.machine.unsaved_pages();
-        let due = spacing.is_due_at(here, unsaved, self.checkpoints());
+        let Travel { tracker, pace: Some(pace), .. } = &mut self.travel else { return };
+        let due = pace.is_due_among(here, unsaved, tracker.store());
         if !due || !self.travel.tracker.ready() || self.machine.in_instruction() {
             return;
         }

@@ -12,7 +12,10 @@ use dejavm_core::types::Icount;
 use std::iter::Peekable;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// If it takes so long to come from a checkpoint to where a stretch begins, there is one from then on.
+const LONG_WAY: Duration = Duration::from_millis(80);
 
 /// After all that happens.
 const END_OF_TIME: Position = Position { icount: Icount::MAX, now_ns: u64::MAX };
@@ -47,6 +50,7 @@ impl<M: RunMachine> Worker<M> {
     ) -> Result<bool, CheckpointError> {
         let start = store.last_before(from.saturating_add(1));
         self.tracker.restore(&mut self.machine, &start)?;
+        pace.begin_at(start.head.at.icount);
         let mut next = start.head.events as usize;
         loop {
             let here = self.machine.position();
@@ -81,7 +85,7 @@ impl<M: RunMachine> Worker<M> {
     /// Takes a checkpoint here, after so many inputs, if it is time. False if none are kept any more.
     fn checkpoint_if_due(&mut self, inputs: &Inputs, store: &Store, pace: &mut Pace, events: usize) -> bool {
         let (at, unsaved) = (self.machine.position(), self.machine.unsaved_pages());
-        let due = pace.spacing().is_due_at(at.icount, unsaved, store) && !self.machine.in_instruction();
+        let due = pace.is_due_among(at.icount, unsaved, store) && !self.machine.in_instruction();
         if due && !store.is_closed() {
             // Nobody waits for this machine, so it may wait for what it took before.
             self.tracker.settle();
@@ -147,10 +151,17 @@ impl<M: RunMachine> Worker<M> {
     ) -> Result<(), SessionError> {
         let useless = |error: CheckpointError| SessionError::BadStart(error.to_string());
         self.machine.set_probes(&ProbeSettings::default());
+        // A search that was interrupted leaves them.
+        self.machine.set_stop_points(&StopPoints::default());
         self.tracker.restore(&mut self.machine, start).map_err(useless)?;
         let mut events = inputs.events()[start.head.events as usize..].iter().peekable();
         let quiet = Position { icount: range.start.saturating_sub(1), now_ns: 0 };
+        let began = Instant::now();
         self.run_with_inputs(&mut events, quiet)?;
+        if began.elapsed() >= LONG_WAY {
+            let come = inputs.events().len() - events.len();
+            self.checkpoint(inputs, come as u64);
+        }
         let mut records = Vec::new();
         self.machine.take_probe_records_into(&mut records);
         records.clear();
@@ -170,6 +181,14 @@ impl<M: RunMachine> Worker<M> {
         }
         self.machine.set_probes(&ProbeSettings::default());
         Ok(())
+    }
+
+    /// Takes a checkpoint here, after so many inputs, for whoever comes here again.
+    fn checkpoint(&mut self, inputs: &Inputs, events: u64) {
+        let at = self.machine.position();
+        if let Some(inputs) = inputs.hash(events).filter(|_| self.tracker.ready()) {
+            self.tracker.take(&mut self.machine, Head { at, events, inputs, state: Vec::new().into() });
+        }
     }
 
     /// Runs up to `until`; true if the run ends before.
