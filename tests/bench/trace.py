@@ -2,18 +2,26 @@
 """Measures how fast traces are extracted from a recording of Linux, and how much room they take.
 
     tests/bench/trace.py [--rounds N] [--accel interp|jit] [--from ICOUNT] [--to ICOUNT] [--no-qemu]
-        [--off ROUNDS] [--history QUESTIONS] [--journal FILE] [--only blocks,memory]
+        [--execlog PLUGIN] [--off ROUNDS] [--history QUESTIONS] [--journal FILE] [--only blocks,memory]
 
 Records a Debian kernel that boots and powers off, then by turns, N times (default 3): replays the stretch
-without tracing (one core), and extracts from it all instructions, all blocks, and all loads and stores, with
-one job and with two, into dejavm's own format. QEMU boots the same guest with `-d exec,nochain`, which writes
-a line for each block that it executes, and without. What counts are the ratios of the medians.
+without tracing, and extracts from it all instructions, all blocks, and all loads and stores, with one job and
+with two, into dejavm's own format. QEMU boots the same guest with `-d exec,nochain`, which writes a line for
+each block that it executes, and, if its plugin is given, with execlog, which writes one for each instruction
+with its accesses; for some seconds only, into a pipe where lines and bytes are counted, as they would fill a
+disk. What counts are the ratios of the medians.
+
+execlog is contrib/plugins/execlog.c of QEMU's source (`apt-get source qemu`), to be built with its
+include/qemu/qemu-plugin.h and GLib's headers (libglib2.0-dev):
+
+    gcc -shared -fPIC -O2 -o libexeclog.so execlog.c -I include/qemu $(pkg-config --cflags --libs glib-2.0)
 
 Needs `cargo build --release`, the guests (guests/debian/build), and qemu-system-x86_64 unless --no-qemu. Run
 it on an idle machine.
 """
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
@@ -45,6 +53,9 @@ def arguments():
     parser.add_argument("--from", dest="first", type=int, default=None)
     parser.add_argument("--to", dest="last", type=int, default=None)
     parser.add_argument("--no-qemu", action="store_true")
+    parser.add_argument("--execlog", metavar="PLUGIN", help="QEMU's plugin execlog, as a shared library")
+    parser.add_argument("--qemu-seconds", type=float, default=8, metavar="SECONDS",
+                        help="how long QEMU runs with each log (default 8)")
     return parser.parse_args()
 
 
@@ -115,18 +126,37 @@ def history(args, journal):
           f" all {whole:.2f} s, then p50 {times[len(times) // 2]:.0f} ms, p95 {times[len(times) * 95 // 100]:.0f} ms")
 
 
-def qemu(folder):
-    """The same guest in QEMU: without and with a log of its blocks."""
+def logged(command, limit):
+    """(elapsed, lines, bytes) of what a command writes to the descriptor that stands for LOG, within seconds."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 1 << 20)
+    command = [word.replace("LOG", f"/dev/fd/{writer}") for word in command]
+    start, lines, size = time.monotonic(), 0, 0
+    process = subprocess.Popen(command, pass_fds=[writer], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    os.close(writer)
+    while time.monotonic() - start < limit and (part := os.read(reader, 1 << 20)):
+        lines += part.count(b"\n")
+        size += len(part)
+    elapsed = time.monotonic() - start
+    process.kill()
+    process.wait()
+    os.close(reader)
+    return elapsed, lines, size
+
+
+def qemu(args):
+    """The same guest in QEMU: whole, and with logs of its blocks and instructions from the start."""
     board = ["qemu-system-x86_64", "-M", "pc,hpet=off", "-nodefaults", "-display", "none", "-accel", "tcg", "-net", "none",
              "-no-reboot", "-serial", "null", "-icount", "shift=1,sleep=off", *guest("256M", APPEND)]
-    log = os.path.join(folder, "exec.log")
-    plain = seconds(board)
-    traced = seconds(board + ["-d", "exec,nochain", "-D", log])
-    with open(log, "rb") as file:
-        lines = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
-    size = os.path.getsize(log)
-    os.remove(log)
-    return {"qemu": (*plain, 0, 0), "qemu -d exec,nochain": (*traced, lines, size)}
+    results = {"qemu, to power-off": (*seconds(board), 0, 0)}
+    logs = {"qemu -d exec,nochain": ["-d", "exec,nochain", "-D", "LOG"]}
+    if args.execlog:
+        logs["qemu, execlog"] = ["-plugin", args.execlog, "-d", "plugin", "-D", "LOG"]
+    for name, options in logs.items():
+        elapsed, lines, size = logged(board + options, args.qemu_seconds)
+        results[name] = (0, elapsed, lines, size)
+    return results
 
 
 def main():
@@ -149,7 +179,7 @@ def main():
         for _ in range(args.rounds):
             one = dejavm(args, journal, folder)
             if not args.no_qemu and shutil.which("qemu-system-x86_64"):
-                one |= qemu(folder)
+                one |= qemu(args)
             rounds.append(one)
         if not rounds:
             return
@@ -161,13 +191,11 @@ def main():
             line = f"{label:24} {elapsed:8.2f} s ({cpu:.2f} CPU)"
             if not isinstance(name, str):
                 line += f"  {base / elapsed:5.2f} of untraced speed"
+            if not isinstance(name, str) and name[1] == "2":
+                line += f"  {median[name[0], '1'][1] / elapsed:5.2f} times as fast as one"
             if events:
                 line += f"  {events / elapsed / 1e6:8.2f} M events/s  {size / events:6.3f} bytes/event"
             print(line)
-        if "qemu" in median:
-            slowdown = median["qemu -d exec,nochain"][1] / median["qemu"][1]
-            ours = median["blocks", "1"][1] / base
-            print(f"a block trace slows QEMU {slowdown:.1f} times, dejavm {ours:.1f} times")
 
 
 main()
