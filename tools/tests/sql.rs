@@ -165,7 +165,7 @@ fn deep_queries_are_answered_or_refused() {
         (format!("select {}1", "- ".repeat(20)), 1),
     ] {
         let rows = csv(&desk, &query, &["--from", "0", "--to", "100000"]);
-        assert_eq!(rows[0].parse::<u64>().unwrap(), answer, "{}", &query[..60]);
+        assert_eq!(rows[0].parse::<u64>().unwrap(), answer, "{query:.60}");
     }
     let one_level =
         ["(", "- ", "not ", "1+", "(select ", "case when 1=1 then ", "1 union select ", "x in (select "];
@@ -185,10 +185,6 @@ fn deep_queries_are_answered_or_refused() {
         assert!(matches!(output.status.code(), Some(0 | 1)), "{part}: {said}");
         assert!(output.status.success() || said.starts_with("dejavm: "), "{part}: {said}");
     }
-    // A list of values is long, not deep.
-    let values: Vec<String> = (0..15_000).map(|n| n.to_string()).collect();
-    let listed = format!("select count(*) from instructions where icount in ({})", values.join(", "));
-    assert_eq!(number(&desk, &listed, &[]), 15_000);
 }
 
 #[test]
