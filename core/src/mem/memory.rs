@@ -482,6 +482,27 @@ mod tests {
     }
 
     #[test]
+    fn a_run_goes_up_to_what_somebody_derived_something_from() {
+        let mut mem = Memory::new(1 << 16).unwrap();
+        assert_eq!(mem.begin_quiet_run(0x1000, 4096, 8), 4096);
+        assert_eq!(mem.take_dirty_pages(), [1]);
+        mem.watch_code(0x2100, 64);
+        assert_eq!(mem.begin_quiet_run(0x2003, 0xF00, 8), 0xF8, "whole elements");
+        assert_eq!(mem.begin_quiet_run(0x2100, 8, 8), 0);
+        assert_eq!(mem.begin_quiet_run(0x2140, 0x100, 8), 0x100);
+        mem.watch_table(0x3000, TableUse::PageEntry);
+        mem.ram.write(0x3100, 0x5021u64);
+        assert_eq!(mem.begin_quiet_run(0x3000, 4096, 8), 0x100);
+        assert_eq!(mem.begin_quiet_run(0x3104, 8, 4), 0, "its high half");
+        mem.begin_quiet_run(0x3108, 8, 8);
+        assert!(mem.write_watched(0x3100, 0u64).translations, "still watched");
+        assert_eq!(mem.begin_quiet_run(0x3000, 4096, 8), 4096);
+        mem.ram.write(0x3100, 0x5021u64);
+        assert!(!mem.write_watched(0x3100, 0u64).translations, "no table any more");
+        assert!(mem.take_overwritten_code().is_empty());
+    }
+
+    #[test]
     fn dirty_pages_come_once() {
         let mut mem = Memory::new(1 << 16).unwrap();
         mem.write_bytes(Gpa(0x1FFF), &[1, 2]);
