@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 
 /// How long gdb may take for a script.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// By then the kernel has come to the function in which the session begins.
-const UNTIL: &str = "500000000";
 
 /// Ends the program with the test.
 struct Server(Child);
@@ -55,24 +53,34 @@ fn gdb(scratch: &Scratch, commands: &str) -> Output {
 
 #[test]
 fn a_wrong_value_in_the_kernel_leads_back_to_its_writer() {
+    a_kernel_session(1, 500_000_000);
+}
+
+#[test]
+fn a_wrong_value_in_a_kernel_with_4_vcpus_leads_back_to_its_writer() {
+    a_kernel_session(4, 1_200_000_000);
+}
+
+/// `until`: by then the kernel has come to the function in which the session begins.
+fn a_kernel_session(vcpus: u32, until: u64) {
     if Command::new("gdb").arg("--version").stdout(Stdio::null()).status().is_err() {
         eprintln!("SKIPPED: gdb is not installed (apt-get install gdb; .ci/run does)");
         return;
     }
-    let scratch = Scratch::new("gdb");
+    let scratch = Scratch::new(&format!("gdb-{vcpus}"));
     let (journal, symbols, socket) =
         (scratch.file("boot.dj"), scratch.file("symbols"), scratch.file("g.sock"));
     let vmlinux = std::fs::read(guest_file("vmlinux-cloud")).expect("a kernel");
     std::fs::write(&symbols, ksymtab::symbol_file(&ksymtab::exported(&vmlinux))).expect("a file");
     let append = "console=ttyS0 nokaslr dejavm.mode=poweroff";
-    run(record(&journal, "vmlinuz-cloud", 1, append).args(["--until", UNTIL])).success();
+    run(record(&journal, "vmlinuz-cloud", vcpus, append).args(["--until", &until.to_string()])).success();
     let _server = serve(&journal, &socket);
     let commands = format!(
         "set pagination off\nset confirm off\nsymbol-file {}\ntarget remote {}\n\
          hbreak securityfs_create_dir\ncontinue\nbacktrace 2\nprint *(long*)&loops_per_jiffy\n\
          watch *(long*)&loops_per_jiffy\ndelete 1\nreverse-continue\nx/i $pc\nbacktrace 2\n\
          monitor info replay\nreverse-stepi\nstepi\nmonitor info replay\nstepi\n\
-         print *(long*)&loops_per_jiffy\ndetach\n",
+         print *(long*)&loops_per_jiffy\ninfo threads\ndetach\n",
         symbols.display(),
         socket.display()
     );
@@ -90,6 +98,8 @@ fn a_wrong_value_in_the_kernel_leads_back_to_its_writer() {
     assert_eq!(counts.len(), 2, "{text}");
     assert_eq!(counts[0], counts[1], "a step back and one forward\n{text}");
     assert_eq!(between(&text, "$2 = ", "\n"), value, "after the writer\n{text}");
+    let threads = text.lines().filter(|line| line.contains("Thread ") && line.contains("CPU#"));
+    assert_eq!(threads.count(), vcpus as usize, "{text}");
 }
 
 /// What gdb is told, and what it says to that, in order.
