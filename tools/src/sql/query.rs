@@ -36,6 +36,10 @@ const WORKER_STACK_BYTES: usize = 1 << 28;
 /// does to plan grows with the square of it.
 const MOST_OPERATORS: usize = 1000;
 
+/// A CASE may be so deep within others: of one that is never closed the parser tries out all that it could
+/// be, twice as much with each level.
+const MOST_CASES: usize = 8;
+
 /// What a query needs of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
@@ -150,12 +154,30 @@ fn check_depth(text: &str) -> Result<(), Failure> {
     };
     let operators = tokens.iter().filter(may_nest).count();
     if operators <= MOST_OPERATORS {
-        return Ok(());
+        return check_cases(&tokens);
     }
     Err(Failure::new(format!(
         "the query is too long: {operators} operators and keywords, {MOST_OPERATORS} may be"
     ))
     .advice("many values go into a list: x in (1, 2, 3), not x = 1 or x = 2 or x = 3"))
+}
+
+/// Refuses a CASE within a CASE and so on, if it is too deep.
+fn check_cases(tokens: &[Token]) -> Result<(), Failure> {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for token in tokens {
+        match token {
+            Token::Word(word) if word.keyword == Keyword::CASE => depth += 1,
+            Token::Word(word) if word.keyword == Keyword::END => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    if deepest <= MOST_CASES {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{deepest} levels of a CASE within a CASE, {MOST_CASES} may be"))
+        .advice("give the inner ones names in a subquery, or end each with END"))
 }
 
 fn context(
