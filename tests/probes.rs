@@ -1,9 +1,18 @@
 //! Probes: they see the same whatever the pieces in which a run is watched, and change nothing.
 
-use dejavm_core::boundary::{Images, Inbound, ProbeEvent, ProbeKind, ProbeRecord, ProbeRule, ProbeSettings};
-use dejavm_core::machine::{Accel, Machine, RunLimit};
+use dejavm_core::boundary::{
+    Images, Inbound, MachineConfig, ProbeEvent, ProbeKind, ProbeRecord, ProbeRule, ProbeSettings,
+};
+use dejavm_core::machine::{Accel, Machine, RunLimit, StopReason};
 use dejavm_tests::accel::on;
 use dejavm_tests::busy_guest::{config, elf, images, machine};
+use dejavm_tests::cli::guest_file;
+use dejavm_tests::fuzz;
+use dejavm_tests::generate::{encode::encode, state};
+use dejavm_tests::isa::{Row, Subject, families};
+use dejavm_tests::lockstep::{Lockstep, compare, compare_records};
+use dejavm_tests::rng::Rng;
+use std::cell::RefCell;
 
 const PIECE: u64 = 20_011;
 const PIECES: u64 = 12;
@@ -58,13 +67,29 @@ fn translated_code_notes_what_the_interpreter_notes() {
         eprintln!("skipped: {e}");
         return;
     }
-    use ProbeKind::{Block, Instruction, Load, ModeSwitch, Store};
+    use ProbeKind::{Block, Call, Instruction, Load, ModeSwitch, Return, Store};
     let mut second = ProbeSettings::of([Instruction, Store]);
     second.on.insert(Block, ProbeRule { vcpus: 1 << 1, ..ProbeRule::default() });
-    let kinds: [&[ProbeKind]; 5] =
-        [&[Instruction], &[Block], &[Block, Instruction], &[ModeSwitch], &[Load, Store]];
+    let kinds: [&[ProbeKind]; 9] = [
+        &[Instruction],
+        &[Block],
+        &[Block, Instruction],
+        &[ModeSwitch],
+        &[Load, Store],
+        &[Load],
+        &[Store],
+        &[Block, Store],
+        &[Call, Return],
+    ];
     let some = kinds.into_iter().map(|kinds| ProbeSettings::of(kinds.iter().copied()));
-    for settings in some.chain([second, all()]) {
+    let [few, many] = [(0x4000, 0x4001), (0x20_0000, 0x23_FFFF)].map(|range| {
+        let mut settings = ProbeSettings::of([Load, Store]);
+        settings.on.values_mut().for_each(|rule| rule.filter.address = Some(range));
+        settings
+    });
+    let mut mixed = few.clone();
+    mixed.on.insert(Load, ProbeRule::default());
+    for settings in some.chain([second, few, many, mixed, all()]) {
         for vcpus in [1, 3] {
             let watch = |accel| {
                 let mut watched = on(accel, machine(vcpus));
@@ -195,5 +220,113 @@ fn iterations_of_a_string_are_seen_one_by_one_and_begin_no_block() {
         let blocks = watch(&[ProbeKind::Block]);
         let icounts: Vec<u64> = blocks.iter().map(|record| record.position.icount).collect();
         assert_eq!(icounts, (0..=50).map(|round| round * ROUND).collect::<Vec<_>>(), "{accel:?}");
+    }
+}
+
+/// What a case of the instruction rows is watched with, by turns.
+fn watched_kinds(n: usize) -> ProbeSettings {
+    use ProbeKind::{Block, Call, Exception, Instruction, Load, Return, Store};
+    let kinds: [&[ProbeKind]; 4] = [
+        &[Load, Store],
+        &[Block, Instruction, Load, Store, Call, Return, Exception],
+        &[Store, Call, Return],
+        &[Load],
+    ];
+    ProbeSettings::of(kinds[n % kinds.len()].iter().copied())
+}
+
+fn rows() -> Vec<Row> {
+    families().expect("rows").into_iter().flat_map(|family| family.rows).collect()
+}
+
+fn code_of(row: &Row, rng: &mut Rng) -> Vec<u8> {
+    match &row.subject {
+        Subject::Form(code) => encode(*code, rng).unwrap_or_default(),
+        Subject::Bytes(bytes) => bytes.clone(),
+    }
+}
+
+fn check(lockstep: &mut Lockstep, code: &[u8], rng: &mut Rng) {
+    let case = state::input(rng.u64(), code);
+    if let Some(difference) = lockstep.run(&case, rng) {
+        panic!("{code:02x?}\n{difference}");
+    }
+}
+
+#[test]
+fn every_form_is_noted_as_it_is_interpreted() {
+    if let Err(e) = Accel::Jit.available() {
+        eprintln!("skipped: {e}");
+        return;
+    }
+    for (n, cases) in [(0, 3), (1, 1)] {
+        let mut lockstep = Lockstep::new();
+        lockstep.watch(&watched_kinds(n));
+        for row in rows() {
+            for case in 0..cases {
+                let mut rng = Rng::new(case << 32 | 11);
+                let code = code_of(&row, &mut rng);
+                // Twice, with flags in between.
+                let code = [&code[..], &[0x83, 0xF9, 0x05, 0x0F, 0x9C, 0xC1], &code].concat();
+                check(&mut lockstep, &code, &mut rng);
+            }
+        }
+    }
+}
+
+#[test]
+fn random_blocks_are_noted_as_they_are_interpreted() {
+    if let Err(e) = Accel::Jit.available() {
+        eprintln!("skipped: {e}");
+        return;
+    }
+    let rows = rows();
+    let locksteps = [0, 1, 2, 3].map(|n| {
+        let mut lockstep = Lockstep::new();
+        lockstep.watch(&watched_kinds(n));
+        RefCell::new(lockstep)
+    });
+    fuzz::run(1500, |seed| {
+        let mut rng = Rng::new(seed);
+        let mut code = Vec::new();
+        for _ in 0..1 + rng.below(12) {
+            code.extend(code_of(&rows[rng.below(rows.len() as u64) as usize], &mut rng));
+        }
+        code.truncate(1024);
+        check(&mut locksteps[seed as usize % 4].borrow_mut(), &code, &mut rng);
+    });
+}
+
+/// The beginning of a boot of Debian's kernel, watched on both engines.
+#[test]
+fn a_boot_is_noted_as_it_is_interpreted() {
+    const EVERY: u64 = 250_000;
+    if let Err(e) = Accel::Jit.available() {
+        eprintln!("skipped: {e}");
+        return;
+    }
+    let read = |name| std::fs::read(guest_file(name)).expect("a guest's file");
+    let images = Images { kernel: read("vmlinuz-cloud"), initrd: Some(read("initrd.gz")) };
+    let command_line = "console=ttyS0 earlyprintk=ttyS0".to_owned();
+    let config = MachineConfig { command_line, ..MachineConfig::default() };
+    let [mut a, mut b] = [Accel::Interp, Accel::Jit].map(|accel| {
+        let mut machine = Machine::new(&config, images.clone()).expect("a machine");
+        machine.set_accel(accel).expect("an engine");
+        machine
+    });
+    // Decompression, then the kernel itself.
+    for (n, from) in [(0, 1_000_000), (1, 6_000_000), (2, 12_000_000)] {
+        for machine in [&mut a, &mut b] {
+            machine.set_probes(&ProbeSettings::default());
+            machine.run(&RunLimit::to_icount(from));
+            machine.set_probes(&watched_kinds(n));
+        }
+        for piece in 1..=4 {
+            let limit = RunLimit::to_icount(from + piece * EVERY);
+            assert_eq!([a.run(&limit), b.run(&limit)], [StopReason::Limit; 2]);
+            if let Some(difference) = compare_records(&mut a, &mut b).or_else(|| compare(&mut a, &mut b)) {
+                panic!("{difference}");
+            }
+        }
     }
 }

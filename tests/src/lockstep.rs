@@ -4,7 +4,7 @@
 use crate::image::Input;
 use crate::layout::{CODE_OFFSET, CODE_PAGE, INT3, WINDOW, WINDOW_BYTES};
 use crate::rng::Rng;
-use dejavm_core::boundary::{Images, MachineConfig};
+use dejavm_core::boundary::{Images, MachineConfig, ProbeRecord, ProbeSettings};
 use dejavm_core::cpu::flags::Flags;
 use dejavm_core::cpu::insn::RIP;
 use dejavm_core::cpu::state::{TableRegister, attr, cr0, cr4, efer, seg};
@@ -98,6 +98,11 @@ impl Lockstep {
         lockstep
     }
 
+    /// Switches probes on both: what they see is compared, too.
+    pub fn watch(&mut self, settings: &ProbeSettings) {
+        self.machines.iter_mut().for_each(|machine| machine.set_probes(settings));
+    }
+
     /// Runs a case on both, with a stop somewhere on the way; what differs.
     pub fn run(&mut self, case: &Input, rng: &mut Rng) -> Option<String> {
         let prologue = prologue();
@@ -134,10 +139,20 @@ impl Lockstep {
             *reason = machine.run(&limit);
         }
         let [a, b] = &mut self.machines;
-        compare(a, b).or_else(|| {
+        compare(a, b).or_else(|| compare_records(a, b)).or_else(|| {
             (reasons[0] != reasons[1]).then(|| format!("stopped for {:?} and {:?}", reasons[0], reasons[1]))
         })
     }
+}
+
+/// What the probes of two machines saw since the last call, if that differs.
+pub fn compare_records(a: &mut Machine, b: &mut Machine) -> Option<String> {
+    let (seen, other) = (a.take_probe_records(), b.take_probe_records());
+    let same = seen.iter().zip(&other).take_while(|(a, b)| a == b).count();
+    let at = |list: &[ProbeRecord]| format!("{:#x?}", &list[same..list.len().min(same + 2)]);
+    (seen != other).then(|| {
+        format!("record {same} of {} and {}:\n{}\n{}", seen.len(), other.len(), at(&seen), at(&other))
+    })
 }
 
 /// What two machines differ in, if they do.

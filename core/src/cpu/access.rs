@@ -10,7 +10,7 @@ use super::insn::{Insn, insn_flags};
 use super::state::{BlockEnd, CodeSize, Vcpu, attr, efer, seg};
 use super::stops::DataAccess;
 use crate::boundary::{IoAccess, ProbeEvent, ProbeKind};
-use crate::mem::{Access, AccessKind, Memory, MmuIndex, PagingRegs, TableUse, walk};
+use crate::mem::{Access, AccessKind, Memory, MmuIndex, Observed, PagingRegs, TableUse, walk};
 use crate::types::{Exception, Gpa, PAGE_OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, Scalar};
 
 /// The bits of CR3 that are the address of the topmost table.
@@ -259,15 +259,19 @@ impl Vcpu {
                     && index != MmuIndex::UserAligned
                 {
                     let (stops, probes) = (self.stops.watched(va, t.frame), self.probes.watched(va, t.frame));
-                    let observed = (stops.reads || probes.reads, stops.writes || probes.writes);
+                    let observed = Observed {
+                        loads: stops.reads || probes.reads,
+                        stores: stops.writes || probes.writes,
+                        hidden: stops.reads || stops.writes,
+                    };
+                    let fast = env.mem.fast_write_allowed(offset);
                     self.tlb.bind(env.mem.ram.host_address());
                     if kind == AccessKind::Execute {
                         self.tlb.insert_fetch(index, va, offset as u64);
-                    } else if observed == (false, false) {
-                        let fast = env.mem.fast_write_allowed(offset);
+                    } else if observed == Observed::default() {
                         self.tlb.insert(index, va, &t, offset as u64, fast);
                     } else {
-                        self.tlb.insert_observed(index, va, &t, offset as u64, observed);
+                        self.tlb.insert_observed(index, va, &t, offset as u64, fast, observed);
                     }
                     self.note(env, ProbeKind::TlbFill, || ProbeEvent::TlbFill {
                         address: va & !PAGE_OFFSET_MASK,
@@ -397,6 +401,12 @@ impl Vcpu {
             self.note_stop(env, access);
             self.note_access(env, access, v.to_u128());
             self.write_gpa(env, gpa, v);
+            if self.probes.memory
+                && let Some(offset) = env.mem.ram_offset(gpa)
+                && env.mem.fast_write_allowed(offset)
+            {
+                self.tlb.allow_fast_writes(index, va);
+            }
             return Ok(());
         }
         let second = self.further(va, in_page as u64);

@@ -10,9 +10,6 @@ use crate::types::{Gpa, PAGE_OFFSET_MASK, VcpuId};
 /// What is noted before each instruction.
 const STEPS: u128 = ProbeKind::Instruction.bit() | ProbeKind::Block.bit() | ProbeKind::ModeSwitch.bit();
 
-/// What near calls and returns note, which translated code makes by itself.
-const CALLS: u128 = ProbeKind::Call.bit() | ProbeKind::Return.bit();
-
 /// What the chips note. They must be told where they are.
 fn of_chips() -> u128 {
     let chips = Chip::ALL.into_iter();
@@ -20,6 +17,10 @@ fn of_chips() -> u128 {
     let plain = [ProbeKind::IrqLine, ProbeKind::SerialOut, ProbeKind::DebugConsole];
     kinds.chain(plain).fold(0, |bits, kind| bits | kind.bit())
 }
+
+/// Of accesses to more bytes than this, translated code notes all, and what is not wanted is left out
+/// later; of fewer, those to their pages are interpreted, and the others cost nothing.
+const NARROW: u64 = 1 << 16;
 
 /// Which accesses to memory are seen, and where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,11 @@ impl Accesses {
     fn of(settings: &ProbeSettings, kind: ProbeKind, id: VcpuId) -> Self {
         let rule = settings.on.get(&kind).filter(|rule| rule.has_vcpu(id));
         rule.map_or(Self::default(), |rule| Self { on: true, range: rule.filter.address })
+    }
+
+    /// Whether accesses to a few places only are wanted.
+    fn narrow(&self) -> bool {
+        self.range.is_some_and(|(first, last)| last.saturating_sub(first) < NARROW)
     }
 
     /// Whether some access to the page of `va`, which is mapped to `frame`, may be wanted.
@@ -49,6 +55,51 @@ impl Accesses {
     }
 }
 
+/// What translated code noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// An instruction is about to execute.
+    Step {
+        /// Its linear address.
+        address: u64,
+        /// It is the first of a block.
+        block: bool,
+        /// It is to be seen as an instruction.
+        instruction: bool,
+    },
+    /// An access to RAM.
+    Access {
+        /// A store.
+        write: bool,
+        /// Its linear address.
+        address: u64,
+        /// The RAM offset.
+        offset: u64,
+        /// Its size in bytes.
+        size: u8,
+        /// The value, its low 8 bytes.
+        value: u64,
+        /// Its high 8 bytes.
+        high: u64,
+    },
+    /// See [`ProbeEvent::Call`].
+    Call {
+        /// Where it goes.
+        target: u64,
+        /// Where it shall return to.
+        back: u64,
+        /// RSP afterwards.
+        rsp: u64,
+    },
+    /// See [`ProbeEvent::Return`].
+    Return {
+        /// Where it goes.
+        target: u64,
+        /// RSP before.
+        rsp: u64,
+    },
+}
+
 /// The probes of one vCPU.
 #[derive(Clone, Debug, Default)]
 pub struct Probes {
@@ -59,8 +110,6 @@ pub struct Probes {
     pub memory: bool,
     /// Chips note what they do.
     pub chips: bool,
-    /// Calls or returns are seen.
-    pub calls: bool,
     /// What the engine does is seen.
     pub engine: bool,
     /// The next instruction begins a block.
@@ -79,7 +128,6 @@ impl Probes {
             stores,
             memory: loads.on || stores.on,
             chips: settings.kinds(None) & of_chips() != 0,
-            calls: settings.kinds(Some(id)) & CALLS != 0,
             engine: settings.on.keys().any(|kind| kind.is_of_the_engine()),
             block_next: true,
             mode: Mode::default(),
@@ -95,6 +143,15 @@ impl Probes {
     /// Whether something is noted before each instruction.
     pub fn steps(&self) -> bool {
         self.on & STEPS != 0
+    }
+
+    /// Whether translated code is to note loads, and stores.
+    pub fn noted_accesses(&self) -> (bool, bool) {
+        let narrow = |accesses: &Accesses| !accesses.on || accesses.narrow();
+        match narrow(&self.loads) && narrow(&self.stores) {
+            true => (false, false),
+            false => (self.loads.on, self.stores.on),
+        }
     }
 
     /// Which accesses to the page of `va`, which is mapped to `frame`, must be seen.
@@ -198,20 +255,41 @@ impl Vcpu {
         self.note_mode(env, here);
     }
 
-    /// Steps that translated code noted: the instructions before each, its address, and whether it
-    /// is the first of a block, an instruction, or both.
-    pub fn log_steps(&self, env: &mut Env<'_>, steps: impl Iterator<Item = (u64, u64, bool, bool)>) {
+    /// What translated code noted, and the instructions before each.
+    pub fn log_notes(&self, env: &mut Env<'_>, notes: impl Iterator<Item = (u64, Noted)>) {
         let (origin, skipped_ns) = (Some(self.origin()), env.clock.skipped_ns);
-        let blocks = self.probes.wants(ProbeKind::Block);
-        let instructions = self.probes.wants(ProbeKind::Instruction);
+        let wants = |kind| self.probes.wants(kind);
+        let (blocks, instructions) = (wants(ProbeKind::Block), wants(ProbeKind::Instruction));
+        let (loads, stores) = (wants(ProbeKind::Load), wants(ProbeKind::Store));
+        let mem = &*env.mem;
         let Some(log) = env.io.probe_log() else { return };
-        for (icount, address, block, instruction) in steps {
+        for (icount, noted) in notes {
             let here = Position { icount, now_ns: icount + skipped_ns };
-            if block && blocks {
-                log.push_at(here, origin, ProbeEvent::Block { address });
-            }
-            if instruction && instructions {
-                log.push_at(here, origin, ProbeEvent::Instruction { address });
+            match noted {
+                Noted::Step { address, block, instruction } => {
+                    if block && blocks {
+                        log.push_at(here, origin, ProbeEvent::Block { address });
+                    }
+                    if instruction && instructions {
+                        log.push_at(here, origin, ProbeEvent::Instruction { address });
+                    }
+                }
+                Noted::Access { write, address, offset, size, value, high } => {
+                    let physical = mem.gpa_of(offset as usize).0;
+                    let seen = MemoryAccess { address, physical, size, value, high };
+                    match write {
+                        true if stores => log.push_at(here, origin, ProbeEvent::Store(seen)),
+                        false if loads => log.push_at(here, origin, ProbeEvent::Load(seen)),
+                        _ => {}
+                    }
+                }
+                Noted::Call { target, back, rsp } if wants(ProbeKind::Call) => {
+                    log.push_at(here, origin, ProbeEvent::Call { target, back, rsp });
+                }
+                Noted::Return { target, rsp } if wants(ProbeKind::Return) => {
+                    log.push_at(here, origin, ProbeEvent::Return { target, rsp });
+                }
+                Noted::Call { .. } | Noted::Return { .. } => {}
             }
         }
     }

@@ -1,54 +1,109 @@
-//! Instrumentation: translated code notes the instructions and blocks that begin, while probes
-//! want to see them. While none does, code without any of this is made.
+//! Instrumentation: translated code notes the instructions and blocks that begin, the accesses to
+//! memory that it makes, calls and returns, while probes want to see them. While none does, code
+//! without any of this is made.
 //!
-//! A note is a pair of numbers in a buffer that is emptied before anything else may be noted, at
-//! every exit, and before a block that might not find room for its notes.
+//! A note is a pair of numbers, or several pairs, in a buffer that is emptied before anything else may
+//! be noted, at every exit, and before a block that might not find room for its notes.
 
 use super::Jit;
 use crate::codemem::{Frame, NOTE_BYTES, Note, budget_of};
+use crate::cpu::probes::Noted;
 
 /// What code is instrumented for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hooks {
     /// Something is to be seen at each instruction, if only that the mode is another: what is
     /// interpreted is left to the run loop.
-    pub on: bool,
+    pub steps: bool,
     /// The first instruction of each block is noted.
     pub blocks: bool,
     /// Each instruction is noted.
     pub instructions: bool,
+    /// Loads are noted.
+    pub loads: bool,
+    /// Stores are noted.
+    pub stores: bool,
+    /// Near calls and returns are noted.
+    pub calls: bool,
 }
 
-/// The note is of the beginning of a block.
-pub const BLOCK: u32 = 1;
-/// The note is of an instruction.
-pub const INSTRUCTION: u32 = 2;
-/// What it is of is in so many bits below the number of its step.
-pub const KIND_BITS: u32 = 2;
+impl Hooks {
+    /// Whether code is instrumented at all.
+    pub fn any(self) -> bool {
+        self != Self::default()
+    }
 
-/// So many notes, and those of one block more.
-const NOTES: usize = 8192;
-/// A block makes no more notes.
-pub const NOTES_OF_A_BLOCK: usize = 1024;
+    /// Whether accesses to memory are noted.
+    pub fn accesses(self) -> bool {
+        self.loads || self.stores
+    }
+}
+
+/// What a note is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum NoteKind {
+    /// The beginning of a block.
+    Block = 1,
+    /// An instruction.
+    Instruction = 2,
+    /// Both.
+    BlockAndInstruction = 3,
+    /// A load; linear and host address, and the value follow.
+    Load = 4,
+    /// A store, likewise.
+    Store = 5,
+    /// A call; its target and RSP follow.
+    Call = 6,
+    /// A return, likewise.
+    Return = 7,
+}
+
+impl NoteKind {
+    #[inline(always)]
+    fn of(word: u64) -> Self {
+        match word & ((1 << KIND_BITS) - 1) {
+            1 => Self::Block,
+            2 => Self::Instruction,
+            4 => Self::Load,
+            5 => Self::Store,
+            6 => Self::Call,
+            7 => Self::Return,
+            _ => Self::BlockAndInstruction,
+        }
+    }
+
+    /// How many pairs such a note is.
+    #[inline(always)]
+    pub const fn pairs(self) -> usize {
+        match self {
+            Self::Block | Self::Instruction | Self::BlockAndInstruction => 1,
+            Self::Load | Self::Store => 3,
+            Self::Call | Self::Return => 2,
+        }
+    }
+}
+
+/// The kind is in so many bits below the number of the step.
+pub const KIND_BITS: u32 = 3;
+
+/// So many pairs, and those of one block more.
+const PAIRS: usize = 4096;
+/// The notes of one instruction are no more pairs.
+pub const PAIRS_OF_AN_INSTRUCTION: usize =
+    NoteKind::BlockAndInstruction.pairs() + 2 * NoteKind::Load.pairs() + NoteKind::Call.pairs();
+/// Those of a block are no more.
+pub const PAIRS_OF_A_BLOCK: usize = 1024 * PAIRS_OF_AN_INSTRUCTION;
 
 /// An instruction that notes are made of.
 #[derive(Clone, Copy)]
 pub struct Step {
-    /// Its linear address.
+    /// Its linear address; that behind it, of a call.
     pub rip: u64,
     /// The instructions of its block from it on, itself included.
     pub rest: u32,
-}
-
-/// What a note says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Noted {
-    /// The instructions that might still begin, it included.
-    pub budget: i64,
-    /// Its linear address.
-    pub rip: u64,
-    /// [`BLOCK`], [`INSTRUCTION`] or both.
-    pub kinds: u32,
+    /// The size of the access in bytes.
+    pub bytes: u8,
 }
 
 /// The buffer, and what its notes refer to.
@@ -62,27 +117,52 @@ pub struct Notes {
 impl Notes {
     /// Has generated code write to the beginning of the buffer.
     pub fn lend(&mut self, frame: &mut Frame) {
-        self.buffer.resize(NOTES + NOTES_OF_A_BLOCK, Note::default());
+        self.buffer.resize(PAIRS + PAIRS_OF_A_BLOCK, Note::default());
         frame.notes = self.buffer.as_mut_ptr() as u64;
-        frame.notes_full = frame.notes + (NOTES * NOTE_BYTES) as u64;
+        frame.notes_full = frame.notes + (PAIRS * NOTE_BYTES) as u64;
     }
 
-    /// How many notes there are.
+    /// Whether there are none.
     #[inline]
-    pub fn count(&self, frame: &Frame) -> usize {
-        (frame.notes - self.buffer.as_ptr() as u64) as usize / NOTE_BYTES
+    pub fn is_empty(&self, frame: &Frame) -> bool {
+        frame.notes == self.buffer.as_ptr() as u64
     }
 
-    /// A note.
+    /// The notes, each with the number of instructions that might still begin then, its own included;
+    /// `ram` is the host address of RAM.
     #[inline]
-    pub fn get(&self, n: usize) -> Noted {
-        let note = self.buffer[n];
-        let step = self.steps[(note.step >> KIND_BITS) as usize];
-        Noted {
-            budget: budget_of(note.rax) + i64::from(step.rest),
-            rip: step.rip,
-            kinds: note.step as u32 & ((1 << KIND_BITS) - 1),
-        }
+    pub fn all(&self, frame: &Frame, ram: u64) -> impl Iterator<Item = (i64, Noted)> {
+        let pairs = (frame.notes - self.buffer.as_ptr() as u64) as usize / NOTE_BYTES;
+        let mut rest = &self.buffer[..pairs];
+        std::iter::from_fn(move || {
+            let (note, _) = rest.split_first()?;
+            let kind = NoteKind::of(note.step);
+            let (own, behind) = rest.split_at(kind.pairs());
+            rest = behind;
+            let step = &self.steps[(note.step >> KIND_BITS) as usize];
+            Some((budget_of(note.rax) + i64::from(step.rest), noted(kind, step, own, ram)))
+        })
+    }
+}
+
+#[inline(always)]
+fn noted(kind: NoteKind, step: &Step, own: &[Note], ram: u64) -> Noted {
+    match kind {
+        NoteKind::Block | NoteKind::Instruction | NoteKind::BlockAndInstruction => Noted::Step {
+            address: step.rip,
+            block: kind != NoteKind::Instruction,
+            instruction: kind != NoteKind::Block,
+        },
+        NoteKind::Load | NoteKind::Store => Noted::Access {
+            write: kind == NoteKind::Store,
+            address: own[1].rax,
+            offset: own[1].step - ram,
+            size: step.bytes,
+            value: own[2].rax,
+            high: if step.bytes > 8 { own[2].step } else { 0 },
+        },
+        NoteKind::Call => Noted::Call { target: own[1].rax, back: step.rip, rsp: own[1].step },
+        NoteKind::Return => Noted::Return { target: own[1].rax, rsp: own[1].step },
     }
 }
 

@@ -20,7 +20,7 @@ mod windows;
 mod x87_image;
 
 pub use heat::Heat;
-pub use hooks::{BLOCK, Hooks, INSTRUCTION};
+pub use hooks::Hooks;
 pub use host::{Family, Trust};
 pub use stats::{FormCounts, JitStats};
 

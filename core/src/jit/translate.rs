@@ -25,8 +25,8 @@ impl Jit {
             self.clear();
         }
         let (insns, decoded) = read_block(mem, code, key)?;
-        let end = loop_end(&decoded).filter(|_| !self.hooks.on);
-        let plan = match key.plain || self.hooks.on {
+        let end = loop_end(&decoded).filter(|_| !self.hooks.any());
+        let plan = match key.plain || self.hooks.any() {
             true => windows::Plan::default(),
             false => windows::plan(&decoded, end),
         };
@@ -137,7 +137,11 @@ impl Jit {
             self.exits.push(ExitPoint { rip: x.rip, starved: x.starved, plain, link });
         }
         let entry = Entry { known: e.known_entry() as u64, checked: origin as u64, second };
-        self.tables.notes.steps.extend(e.steps.iter().map(|s| Step { rip: s.rip, rest: count - s.number }));
+        self.tables.notes.steps.extend(e.steps.iter().map(|s| Step {
+            rip: s.rip,
+            rest: count - s.number,
+            bytes: s.bytes,
+        }));
         self.keep(key, entry);
         e.decoded.iter().take(count as usize).for_each(|i| self.tables.translated.count(i.code()));
         self.tables.stats.blocks += 1;

@@ -128,7 +128,7 @@ impl Runner<'_, '_> {
     /// Whether instructions anywhere must be seen before they execute.
     #[inline(always)]
     fn looks_at_instructions(&self) -> bool {
-        self.cpu.probes.calls || (self.cpu.stops.armed() && !self.cpu.stops.only_breaks())
+        self.cpu.stops.armed() && !self.cpu.stops.only_breaks()
     }
 
     /// The one instruction that an interrupt shadow covers.

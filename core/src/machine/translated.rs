@@ -6,9 +6,10 @@ use crate::codemem::{
     CONTINUE, EXIT_TO_TARGET, Frame, Guest, JUMP, LEAVE, LOAD_X87, X87_IN_IMAGE, X87_IN_STATE, rights,
 };
 use crate::cpu::flags::Flags;
+use crate::cpu::probes::Noted;
 use crate::cpu::state::{BlockEnd, CodeSize, Shadow, cr4, seg};
 use crate::cpu::{Activity, system};
-use crate::jit::{BLOCK, Entry, ExitPoint, INSTRUCTION, Jit, JitStats, Key, Tables, regs};
+use crate::jit::{Entry, ExitPoint, Hooks, Jit, JitStats, Key, Tables, regs};
 use crate::mem::{AccessKind, MmuIndex};
 use crate::types::PAGE_OFFSET_MASK;
 
@@ -20,8 +21,8 @@ struct World<'w, 'a, 'e> {
     triple_fault: bool,
     /// The flags as they came out of the frame, with what they were made of.
     flags: (u64, Flags),
-    /// The code is instrumented.
-    notes: bool,
+    /// What the code is instrumented for.
+    hooks: Hooks,
     /// No interrupt is pending: known to be so since a device was asked last.
     calm: bool,
 }
@@ -83,25 +84,28 @@ impl World<'_, '_, '_> {
         }
     }
 
-    /// What instrumented code noted, to the log.
+    /// What instrumented code noted, to the log. If the instruction after so many others is interpreted
+    /// now, it has made no access yet, whatever it noted.
     #[inline]
-    fn take_notes(&mut self, frame: &mut Frame) {
-        if self.notes {
-            self.log_notes(frame);
+    fn take_notes(&mut self, frame: &mut Frame, interpreted: Option<u64>) {
+        if self.hooks.any() {
+            self.log_notes(frame, interpreted);
         }
     }
 
-    fn log_notes(&mut self, frame: &mut Frame) {
+    fn log_notes(&mut self, frame: &mut Frame, interpreted: Option<u64>) {
         let (cpu, env, notes) = (&mut *self.runner.cpu, &mut *self.runner.env, &mut self.tables.notes);
-        let limit = env.clock.limit;
-        let steps = (0..notes.count(frame)).map(|n| {
-            let noted = notes.get(n);
-            let icount = limit.wrapping_sub(noted.budget as u64);
-            (icount, noted.rip, noted.kinds & BLOCK != 0, noted.kinds & INSTRUCTION != 0)
-        });
-        cpu.log_steps(env, steps);
-        notes.lend(frame);
         cpu.probes.block_next = frame.block_next != 0;
+        if notes.is_empty(frame) {
+            return;
+        }
+        let (limit, ram) = (env.clock.limit, env.mem.ram.host_address());
+        let noted = notes.all(frame, ram).map(|(budget, noted)| (limit.wrapping_sub(budget as u64), noted));
+        let happened = |(icount, noted): &(u64, Noted)| {
+            matches!(noted, Noted::Step { .. }) || interpreted != Some(*icount)
+        };
+        cpu.log_notes(env, noted.filter(happened));
+        notes.lend(frame);
     }
 
     /// Registers and flags, to the vCPU.
@@ -132,13 +136,14 @@ impl Guest for World<'_, '_, '_> {
             return CONTINUE;
         }
         self.put_back(frame);
-        self.take_notes(frame);
+        let rest = i64::from(self.tables.site(site).rest);
+        let before = self.runner.env.clock.limit.wrapping_sub((frame.budget() + rest) as u64);
+        self.take_notes(frame, Some(before));
         let site = self.tables.site(site);
-        let (rest, ends) = (i64::from(site.rest), site.ends);
-        let (always, form) = (site.always, site.insn.code);
+        let (always, form, ends) = (site.always, site.insn.code, site.ends);
         let runner = &mut *self.runner;
         let clock = &mut *runner.env.clock;
-        clock.icount = clock.limit.wrapping_sub((frame.budget() + rest) as u64).wrapping_add(1);
+        clock.icount = before.wrapping_add(1);
         let cpu = &mut *runner.cpu;
         cpu.set_rip(site.rip);
         cpu.block_end = usize::MAX;
@@ -162,7 +167,7 @@ impl Guest for World<'_, '_, '_> {
             return LEAVE;
         }
         // A delivery is seen by the run loop first, if instructions are.
-        let seen = self.notes && result.is_err();
+        let seen = self.hooks.steps && result.is_err();
         self.calm &=
             matches!(runner.cpu.ended_for, BlockEnd::None | BlockEnd::Interrupts | BlockEnd::Elsewhere);
         let goes_on = !seen && runner.goes_on(self.calm);
@@ -235,8 +240,8 @@ impl Runner<'_, '_> {
     /// Runs instrumented code from RIP on, while probes alone want to see instructions. False if
     /// there is none, or it left at once: what is at RIP is not noted then.
     pub(super) fn run_noting(&mut self, jit: Option<&mut Jit>) -> Result<bool, TripleFault> {
-        let Some(jit) = jit.filter(|jit| jit.hooks.on) else { return Ok(false) };
-        if self.cpu.careful || self.cpu.probes.calls || !self.cpu.stops.only_notes_steps() {
+        let Some(jit) = jit.filter(|jit| jit.hooks.steps) else { return Ok(false) };
+        if self.cpu.careful || !self.cpu.stops.only_notes_steps() {
             return Ok(false);
         }
         let entry = match self.known_entry(jit) {
@@ -267,10 +272,10 @@ impl Runner<'_, '_> {
     }
 
     fn run_from(&mut self, entry: u64, jit: &mut Jit) -> Result<(), TripleFault> {
-        let notes = jit.hooks.on;
+        let hooks = jit.hooks;
         let block_next = u64::from(self.cpu.probes.block_next);
         let mut frame = Frame { entry, block_next, ..Frame::default() };
-        if notes {
+        if hooks.any() {
             jit.tables.notes.lend(&mut frame);
         }
         let (mut first, begun) = (true, self.env.clock.icount);
@@ -278,7 +283,7 @@ impl Runner<'_, '_> {
             let (code, tables) = jit.parts();
             tables.stats.entries += 1;
             let flags = (u64::MAX, Flags::default());
-            let mut world = World { runner: self, tables, triple_fault: false, flags, notes, calm: false };
+            let mut world = World { runner: self, tables, triple_fault: false, flags, hooks, calm: false };
             world.refresh(&mut frame);
             if first {
                 world.fill(&mut frame);
@@ -291,7 +296,7 @@ impl Runner<'_, '_> {
                 return if triple_fault { Err(TripleFault) } else { Ok(()) };
             }
             world.put_back(&mut frame);
-            world.take_notes(&mut frame);
+            world.take_notes(&mut frame, None);
             let exit = match frame.exit {
                 target if target == u64::from(EXIT_TO_TARGET) => ExitPoint::to(frame.target),
                 number => jit.exit(number),
@@ -305,12 +310,12 @@ impl Runner<'_, '_> {
             if exit.starved {
                 jit.tables.stats.starved += 1;
                 // If instructions are seen, the run loop sees the next.
-                return if notes { Ok(()) } else { self.run_block() };
+                return if hooks.steps { Ok(()) } else { self.run_block() };
             }
             jit.tables.stats.unlinked += 1;
             match self.go_on(exit, jit) {
                 Some(entry) => frame.entry = entry.known,
-                None if notes => return Ok(()),
+                None if hooks.steps => return Ok(()),
                 // Somebody may want to see what is next before it executes: the run loop knows. It has
                 // looked at what is still next: code whose page is another now, or none, left at once.
                 None if self.cpu.stops.armed() && self.env.clock.icount != begun => return Ok(()),

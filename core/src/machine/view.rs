@@ -180,10 +180,15 @@ impl Machine {
     /// Has translated code note what the probes want to see of instructions.
     fn instrument(&mut self) {
         let wants = |kind| self.vcpus.iter().any(|cpu| cpu.probes.wants(kind));
+        let accesses = self.vcpus.iter().map(|cpu| cpu.probes.noted_accesses());
+        let (loads, stores) = accesses.fold((false, false), |a, b| (a.0 | b.0, a.1 | b.1));
         let hooks = Hooks {
-            on: self.vcpus.iter().any(|cpu| cpu.probes.steps()),
+            steps: self.vcpus.iter().any(|cpu| cpu.probes.steps()),
             blocks: wants(ProbeKind::Block),
             instructions: wants(ProbeKind::Instruction),
+            loads,
+            stores,
+            calls: wants(ProbeKind::Call) || wants(ProbeKind::Return),
         };
         if let Some(jit) = &mut self.jit {
             jit.set_hooks(hooks);

@@ -120,6 +120,7 @@ impl Memory {
     }
 
     /// The physical address of an offset in RAM.
+    #[inline]
     pub fn gpa_of(&self, ram_offset: usize) -> Gpa {
         let offset = ram_offset as u64;
         Gpa(if offset < self.low_bytes { offset } else { offset - self.low_bytes + HIGH_RAM_BASE })

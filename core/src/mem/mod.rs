@@ -20,4 +20,4 @@ pub use io_bus::{IdleBus, IoBus};
 pub use memory::{CodeLines, HIGH_RAM_BASE, LOW_RAM_LIMIT, Memory, TableUse, WriteEffect};
 pub use page_walk::{Access, AccessKind, PHYSICAL_ADDRESS_BITS, PageFault, PagingRegs, Translation, walk};
 pub use ram::Ram;
-pub use soft_tlb::{MmuIndex, SoftTlb, TlbEntry, tlb_layout};
+pub use soft_tlb::{MmuIndex, Observed, SoftTlb, TlbEntry, tlb_layout};

@@ -50,6 +50,8 @@ pub mod tlb_layout {
     pub const DELTA: i32 = offset_of!(TlbEntry, delta) as i32;
     /// Offset of [`TlbEntry::host`].
     pub const HOST: i32 = offset_of!(TlbEntry, host) as i32;
+    /// The bit of a tag that code that notes its accesses does not care about.
+    pub const OBSERVED: u64 = super::OBSERVED;
 
     const _: () = assert!(size_of::<TlbEntry>().is_power_of_two());
 }
@@ -70,6 +72,17 @@ pub struct TlbEntry {
     pub host: u64,
 }
 
+/// What of the accesses to a page an observer must see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Loads.
+    pub loads: bool,
+    /// Stores.
+    pub stores: bool,
+    /// It does not suffice that generated code notes them.
+    pub hidden: bool,
+}
+
 /// The entries of a table for data: a multiple of what a page of page-table entries has, so that entry n
 /// of such a page is cached in a slot that is n modulo [`PAGE_ENTRIES`].
 pub const ENTRIES: usize = 4096;
@@ -84,8 +97,11 @@ const TABLES: usize = MmuIndex::UserAligned as usize;
 const CONTEXTS: usize = 8;
 /// Flipped in a write tag if stores to the page must be seen; it moves the page to another slot.
 const WATCHED: u64 = 1 << PAGE_SHIFT;
-/// Flipped in a tag if an observer must see the accesses that it would let through.
+/// Flipped in a tag if an observer must see the accesses that it would let through. Code that notes its
+/// accesses does not care.
 const OBSERVED: u64 = 4 << PAGE_SHIFT;
+/// Flipped besides if even such code is not to make them.
+const HIDDEN: u64 = 8 << PAGE_SHIFT;
 /// No RAM page.
 const NO_PAGE: u32 = u32::MAX;
 /// Set in the addresses of the upper half, which address spaces of a kernel share.
@@ -412,28 +428,30 @@ impl SoftTlb {
     /// [`Self::find`], for who lets the observer of an access know.
     #[inline]
     pub fn find_observed(&self, index: MmuIndex, va: u64, kind: AccessKind) -> Option<u64> {
-        self.lookup(index, va, kind, (OBSERVED, WATCHED | OBSERVED))
+        self.lookup(index, va, kind, (OBSERVED | HIDDEN, WATCHED | OBSERVED | HIDDEN))
     }
 
-    /// Remembers a translation of which an observer must see loads, stores, or both. What may be
-    /// written is read so, too.
+    /// [`Self::insert`], but an observer must see loads, stores, or both. What may be written is read
+    /// so, too.
     pub fn insert_observed(
         &mut self,
         index: MmuIndex,
         va: u64,
         t: &Translation,
         ram_offset: u64,
-        (loads, stores): (bool, bool),
+        fast_write: bool,
+        observed: Observed,
     ) {
-        self.insert(index, va, t, ram_offset, false);
-        let page = va & !PAGE_OFFSET_MASK;
+        let Observed { loads, stores, hidden } = observed;
+        self.insert(index, va, t, ram_offset, fast_write);
         let Some(table) = self.live.tables.get_mut(index as usize) else { return };
         let e = &mut table.entries[slot_of(va)];
+        let flipped = if hidden { OBSERVED | HIDDEN } else { OBSERVED };
         if t.readable && loads {
-            e.read_tag = page ^ OBSERVED;
+            e.read_tag ^= flipped;
         }
         if t.writable && (loads || stores) {
-            e.write_tag = page ^ OBSERVED;
+            e.write_tag ^= flipped;
         }
     }
 
@@ -494,8 +512,8 @@ impl SoftTlb {
         let Some(table) = self.live.tables.get_mut(index as usize) else { return };
         let e = &mut table.entries[slot];
         let page = va & !PAGE_OFFSET_MASK;
-        if e.write_tag == page ^ WATCHED {
-            e.write_tag = page;
+        if (e.write_tag ^ page) & !(OBSERVED | HIDDEN) == WATCHED {
+            e.write_tag ^= WATCHED;
             let ram_page = ((e.host - self.ram) >> PAGE_SHIFT) as u32;
             table.allow_writes(slot, ram_page);
         }

@@ -9,7 +9,7 @@ use crate::progress::ReplayProgress;
 use dejavm_core::boundary::{ProbeRecord, ProbeSettings};
 use dejavm_core::machine::Machine;
 use dejavm_core::types::Icount;
-use dejavm_replay::session::timeline::{Extraction, Piece};
+use dejavm_replay::session::timeline::{Encoder, Extraction, Piece, Whole};
 use dejavm_replay::session::{ReplaySession, SessionError};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -89,11 +89,25 @@ impl Stretch {
         encode: &(dyn Fn(&[ProbeRecord], &Machine) -> T + Sync),
         take: &mut dyn FnMut(T) -> bool,
     ) -> Result<Looked, Failure> {
+        self.look_by(doing, probes, &Whole(encode), take)
+    }
+
+    /// [`Self::look`], by something that is given the records as they come.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn look_by<E: Encoder<Machine>>(
+        &mut self,
+        doing: &'static str,
+        probes: ProbeSettings,
+        encoder: &E,
+        take: &mut dyn FnMut(E::Encoded) -> bool,
+    ) -> Result<Looked, Failure> {
         let &mut Self { from, to, machines, waiting, .. } = self;
         let mut progress = ReplayProgress::new(doing, from, to);
-        let mut take_piece = |piece: Piece<T>| take(piece.encoded);
+        let mut take_piece = |piece: Piece<E::Encoded>| take(piece.encoded);
         let extraction = Extraction { probes, from, to, machines, waiting };
-        match self.session.extract_with(&extraction, encode, &mut take_piece, &mut progress) {
+        match self.session.extract_by(&extraction, encoder, &mut take_piece, &mut progress) {
             Ok(true) => Ok(Looked::Whole),
             Ok(false) => Ok(Looked::Stopped),
             Err(error) => self.ended(error),

@@ -112,10 +112,19 @@ impl ChunkHeader {
     }
 }
 
+/// What compresses chunks, one after the other.
+pub struct Compressor(zstd::bulk::Compressor<'static>);
+
+impl Default for Compressor {
+    fn default() -> Self {
+        // zstd fails only without memory.
+        Self(zstd::bulk::Compressor::new(LEVEL).expect("memory to compress chunks"))
+    }
+}
+
 /// Appends a chunk with this body.
-pub fn put(out: &mut Vec<u8>, header: ChunkHeader, body: &[u8]) {
-    // zstd fails only without memory.
-    let stored = zstd::bulk::compress(body, LEVEL).expect("memory to compress a chunk");
+pub fn put(out: &mut Vec<u8>, compressor: &mut Compressor, header: ChunkHeader, body: &[u8]) {
+    let stored = compressor.0.compress(body).expect("memory to compress a chunk");
     let crc = crc32fast::hash(&stored);
     let header = ChunkHeader { stored: stored.len() as u32, raw: body.len() as u32, crc, ..header };
     out.extend_from_slice(&header.to_bytes());

@@ -12,9 +12,9 @@ pub(crate) mod varint;
 pub use chunk::ChunkPlace;
 pub use reader::{Reader, is_trace};
 
-use chunk::{ChunkHeader, HEADER_BYTES, Kind};
+use chunk::{ChunkHeader, Compressor, HEADER_BYTES, Kind};
 use dejavm_core::boundary::ProbeRecord;
-use records::MOST_RECORDS;
+use records::{Body, MOST_RECORDS};
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
@@ -73,22 +73,56 @@ pub fn begin() -> Vec<u8> {
     out.extend_from_slice(&VERSION.to_le_bytes());
     let crc = crc32fast::hash(&out);
     out.extend_from_slice(&crc.to_le_bytes());
-    chunk::put(&mut out, ChunkHeader::of(Kind::Schema), &schema::encode());
+    chunk::put(&mut out, &mut Compressor::default(), ChunkHeader::of(Kind::Schema), &schema::encode());
     out
+}
+
+/// Makes chunks of records.
+#[derive(Default)]
+pub struct Encoder {
+    body: Body,
+    compressor: Compressor,
+    chunks: Vec<(ChunkPlace, Vec<u8>)>,
+}
+
+impl Encoder {
+    /// More records.
+    pub fn add(&mut self, mut records: &[ProbeRecord]) {
+        while !records.is_empty() {
+            let room = MOST_RECORDS - self.body.count();
+            let (now, later) = records.split_at(records.len().min(room));
+            self.body.add(now);
+            if self.body.count() == MOST_RECORDS {
+                self.end_chunk();
+            }
+            records = later;
+        }
+    }
+
+    fn end_chunk(&mut self) {
+        let records = self.body.count() as u32;
+        if records == 0 {
+            return;
+        }
+        let (first_icount, last_icount) = self.body.icounts();
+        let header = ChunkHeader { records, first_icount, last_icount, ..ChunkHeader::of(Kind::Records) };
+        let mut out = Vec::new();
+        chunk::put(&mut out, &mut self.compressor, header, &self.body.finish());
+        self.chunks.push((ChunkPlace { offset: 0, records, first_icount, last_icount }, out));
+    }
+
+    /// The chunks of all records since the last call.
+    pub fn finish(&mut self) -> Vec<(ChunkPlace, Vec<u8>)> {
+        self.end_chunk();
+        std::mem::take(&mut self.chunks)
+    }
 }
 
 /// Records, in chunks; each with how many bytes it has.
 pub fn encode(records: &[ProbeRecord]) -> Vec<(ChunkPlace, Vec<u8>)> {
-    let encode_chunk = |records: &[ProbeRecord]| {
-        let mut out = Vec::new();
-        let place = ChunkPlace::of(records)?;
-        let ChunkPlace { records: count, first_icount, last_icount, .. } = place;
-        let header =
-            ChunkHeader { records: count, first_icount, last_icount, ..ChunkHeader::of(Kind::Records) };
-        chunk::put(&mut out, header, &records::encode(records));
-        Some((place, out))
-    };
-    records.chunks(MOST_RECORDS).filter_map(encode_chunk).collect()
+    let mut encoder = Encoder::default();
+    encoder.add(records);
+    encoder.finish()
 }
 
 /// Tells whether chunks that were encoded elsewhere have the events that are here.
@@ -118,7 +152,8 @@ pub(crate) fn decode_chunks(mut bytes: &[u8]) -> Result<Vec<ProbeRecord>, TraceF
 /// What closes a trace of so many bytes with these chunks: the index and the trailer.
 pub fn end(offset: u64, chunks: &[ChunkPlace]) -> Vec<u8> {
     let mut out = Vec::new();
-    chunk::put(&mut out, ChunkHeader::of(Kind::Index), &chunk::encode_index(chunks));
+    let index = chunk::encode_index(chunks);
+    chunk::put(&mut out, &mut Compressor::default(), ChunkHeader::of(Kind::Index), &index);
     let mut trailer = offset.to_le_bytes().to_vec();
     trailer.extend_from_slice(&TRAILER_MAGIC);
     let crc = crc32fast::hash(&trailer);

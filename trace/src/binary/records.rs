@@ -4,8 +4,8 @@ use super::TraceFileError;
 use super::column::{ColumnReader, ColumnWriter};
 use super::schema::{FileEvent, codings};
 use super::varint::{self, Input};
-use crate::event::{MOST_ARGUMENTS, all, pack, unpack};
-use dejavm_core::boundary::{Position, ProbeKind, ProbeRecord};
+use crate::event::{Description, MOST_ARGUMENTS, all, pack, unpack};
+use dejavm_core::boundary::{Position, ProbeEvent, ProbeKind, ProbeRecord};
 
 /// The most records of a chunk.
 pub const MOST_RECORDS: usize = 1 << 20;
@@ -42,16 +42,28 @@ struct ShapeWriter {
     numbered: usize,
     bytes: Vec<u8>,
     definitions: Vec<u8>,
+    /// Which events there are.
+    seen: [bool; ProbeKind::COUNT],
 }
 
 impl ShapeWriter {
-    fn new(count: usize) -> Self {
+    fn new() -> Self {
+        let known = vec![(Shape::default(), DEFINED); 1 << 10];
         Self {
-            known: vec![(Shape::default(), DEFINED); 1 << 10],
+            known,
             numbered: 0,
-            bytes: Vec::with_capacity(count),
+            bytes: Vec::new(),
             definitions: Vec::new(),
+            seen: [false; ProbeKind::COUNT],
         }
+    }
+
+    fn clear(&mut self) {
+        self.known.fill((Shape::default(), DEFINED));
+        self.numbered = 0;
+        self.bytes.clear();
+        self.definitions.clear();
+        self.seen.fill(false);
     }
 
     #[inline(always)]
@@ -67,6 +79,7 @@ impl ShapeWriter {
     #[cold]
     fn define(&mut self, shape: Shape) {
         self.bytes.push(DEFINED);
+        self.seen[usize::from(shape.event)] = true;
         if self.numbered < NUMBERED {
             self.numbered += 1;
             self.known[shape.slot()] = (shape, self.numbered as u8);
@@ -80,45 +93,101 @@ impl ShapeWriter {
     }
 }
 
-/// The body of a chunk with these records.
-pub fn encode(records: &[ProbeRecord]) -> Vec<u8> {
-    let mut counts = [0usize; ProbeKind::COUNT];
-    for record in records {
-        counts[record.event.kind().index()] += 1;
+/// The arguments of the records of an event: a column for each.
+type Columns = Vec<Vec<u64>>;
+
+/// The body of a chunk under construction.
+pub struct Body {
+    shapes: ShapeWriter,
+    events: Vec<Columns>,
+    writer: ColumnWriter,
+    start: Position,
+    last: Position,
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        let columns = |event: &Description| vec![Vec::new(); event.arguments.len()];
+        Self {
+            shapes: ShapeWriter::new(),
+            events: all().iter().map(columns).collect(),
+            writer: ColumnWriter::default(),
+            start: Position::default(),
+            last: Position::default(),
+        }
     }
-    let columns_of = |(kind, count): (ProbeKind, usize)| -> Vec<ColumnWriter> {
-        let arguments = if count == 0 { 0 } else { all()[kind.index()].arguments.len() };
-        codings(kind)[..arguments].iter().map(|&coding| ColumnWriter::new(coding, count)).collect()
-    };
-    let mut columns: Vec<Vec<ColumnWriter>> = ProbeKind::all().zip(counts).map(columns_of).collect();
-    let mut shapes = ShapeWriter::new(records.len());
-    let start = records.first().map_or(Position::default(), |record| record.position);
-    let mut before = start;
-    let mut numbers = [0; MOST_ARGUMENTS];
-    for record in records {
+}
+
+impl Body {
+    /// How many records it has.
+    pub fn count(&self) -> usize {
+        self.shapes.bytes.len()
+    }
+
+    /// The icounts of the first and the last record.
+    pub fn icounts(&self) -> (u64, u64) {
+        (self.start.icount, self.last.icount)
+    }
+
+    /// More records.
+    pub fn add(&mut self, records: &[ProbeRecord]) {
+        if let Some(first) = records.first().filter(|_| self.count() == 0) {
+            (self.start, self.last) = (first.position, first.position);
+        }
+        records.iter().for_each(|record| self.add_one(record));
+    }
+
+    #[inline(always)]
+    fn add_one(&mut self, record: &ProbeRecord) {
         let event = record.event.kind().index();
-        let icount = record.position.icount.wrapping_sub(before.icount);
-        let ns = record.position.now_ns.wrapping_sub(before.now_ns);
+        let icount = record.position.icount.wrapping_sub(self.last.icount);
+        let ns = record.position.now_ns.wrapping_sub(self.last.now_ns);
         let vcpu = record.vcpu.map_or(0, |id| 1 + u16::from(id));
         let (cpl, cr3) = (record.cpl, record.cr3);
-        shapes.put(Shape { event: event as u16, vcpu, cpl, icount, idle_ns: ns.wrapping_sub(icount), cr3 });
-        before = record.position;
+        self.shapes.put(Shape {
+            event: event as u16,
+            vcpu,
+            cpl,
+            icount,
+            idle_ns: ns.wrapping_sub(icount),
+            cr3,
+        });
+        self.last = record.position;
+        let columns = &mut self.events[event];
+        if let (ProbeEvent::Load(a) | ProbeEvent::Store(a), [address, physical, size, value, high]) =
+            (&record.event, &mut columns[..])
+        {
+            address.push(a.address);
+            physical.push(a.physical);
+            size.push(a.size.into());
+            value.push(a.value);
+            high.push(a.high);
+            return;
+        }
+        let mut numbers = [0; MOST_ARGUMENTS];
         let count = pack(&record.event, &mut numbers);
-        for (k, column) in columns[event].iter_mut().enumerate() {
-            column.put(k, &numbers[..count]);
-        }
+        columns.iter_mut().zip(&numbers[..count]).for_each(|(column, number)| column.push(*number));
     }
-    let mut out = Vec::with_capacity(shapes.bytes.len() + 1024);
-    varint::put(&mut out, start.now_ns);
-    varint::put_section(&mut out, &shapes.bytes);
-    varint::put_section(&mut out, &shapes.definitions);
-    for (event, columns) in columns.into_iter().enumerate() {
-        if counts[event] != 0 {
-            varint::put(&mut out, event as u64);
-            columns.into_iter().for_each(|column| varint::put_section(&mut out, &column.finish()));
+
+    /// What is stored. There are no records then.
+    pub fn finish(&mut self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(2 * self.count() + 1024);
+        varint::put(&mut out, self.start.now_ns);
+        varint::put_section(&mut out, &self.shapes.bytes);
+        varint::put_section(&mut out, &self.shapes.definitions);
+        for (event, columns) in all().iter().zip(&mut self.events) {
+            if !self.shapes.seen[event.kind.index()] {
+                continue;
+            }
+            varint::put(&mut out, event.kind.index() as u64);
+            for (k, &coding) in codings(event.kind)[..columns.len()].iter().enumerate() {
+                varint::put_section(&mut out, self.writer.encode(coding, k, columns));
+            }
+            columns.iter_mut().for_each(Vec::clear);
         }
+        self.shapes.clear();
+        out
     }
-    out
 }
 
 fn definition(input: &mut Input<'_>, events: usize) -> Result<Shape, TraceFileError> {

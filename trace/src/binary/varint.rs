@@ -2,6 +2,30 @@
 
 use super::TraceFileError;
 
+/// The most bytes of a number.
+pub const LONGEST: usize = 10;
+
+/// Writes a number to the beginning of `room`, where [`LONGEST`] bytes must be; how many it takes.
+#[inline(always)]
+pub fn write(room: &mut [u8], mut value: u64) -> usize {
+    let room = &mut room[..LONGEST];
+    let mut n = 0;
+    while value >= 0x80 && n < LONGEST - 1 {
+        room[n] = value as u8 | 0x80;
+        value >>= 7;
+        n += 1;
+    }
+    room[n] = value as u8;
+    n + 1
+}
+
+/// A difference as a number that is small if it is near 0.
+#[inline(always)]
+pub fn zigzag(difference: u64) -> u64 {
+    let n = difference as i64;
+    ((n << 1) ^ (n >> 63)) as u64
+}
+
 /// Appends a number.
 #[inline]
 pub fn put(out: &mut Vec<u8>, mut value: u64) {
@@ -15,8 +39,7 @@ pub fn put(out: &mut Vec<u8>, mut value: u64) {
 /// Appends a difference.
 #[inline]
 pub fn put_signed(out: &mut Vec<u8>, difference: u64) {
-    let n = difference as i64;
-    put(out, ((n << 1) ^ (n >> 63)) as u64);
+    put(out, zigzag(difference));
 }
 
 /// Appends a text.
@@ -108,6 +131,9 @@ mod tests {
         for value in [0, 1, 0x7F, 0x80, 0x3FFF, 0x4000, u64::MAX >> 1, u64::MAX] {
             let mut out = Vec::new();
             put(&mut out, value);
+            let mut room = [0; LONGEST];
+            let len = write(&mut room, value);
+            assert_eq!(room[..len], out[out.len() - len..]);
             put_signed(&mut out, value);
             let mut input = Input(&out);
             assert_eq!((input.number().unwrap(), input.signed().unwrap()), (value, value));

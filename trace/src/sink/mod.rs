@@ -84,6 +84,30 @@ impl Format {
         Encoded::Chunks(vec![(place, bytes)])
     }
 
+    /// Records are in the order of the run, and may be taken out of the list: more of a piece.
+    pub fn add(self, piece: &mut Preparation, records: &mut Vec<ProbeRecord>) {
+        if self == Self::Binary && (piece.begun || piece.records.len() + records.len() >= FEW) {
+            piece.begun = true;
+            piece.encoder.add(&piece.records);
+            piece.encoder.add(records);
+            piece.records.clear();
+            records.clear();
+        } else {
+            piece.records.append(records);
+        }
+    }
+
+    /// What [`Self::prepare`] would make of all records of a piece. The preparation is of the next piece
+    /// then.
+    pub fn finish(self, piece: &mut Preparation) -> Encoded {
+        let encoded = match std::mem::take(&mut piece.begun) {
+            true => Encoded::Chunks(piece.encoder.finish()),
+            false => self.prepare(&piece.records),
+        };
+        piece.records.clear();
+        encoded
+    }
+
     /// What closes a trace of so many bytes that is made of these chunks.
     fn end(self, written: u64, chunks: &[ChunkPlace]) -> Vec<u8> {
         match self {
@@ -103,6 +127,15 @@ impl Format {
     pub fn is_folder(self) -> bool {
         self == Self::Ctf
     }
+}
+
+/// Records of a piece that are prepared as they come.
+#[derive(Default)]
+pub struct Preparation {
+    /// Those that nothing was made of yet.
+    records: Vec<ProbeRecord>,
+    begun: bool,
+    encoder: binary::Encoder,
 }
 
 /// Records in a format, as any thread can make them, for a [`Writer`].

@@ -72,7 +72,7 @@ impl ProbeLog {
     }
 
     /// Something happened.
-    #[inline]
+    #[inline(always)]
     pub fn push_at(&mut self, position: Position, origin: Option<Origin>, event: ProbeEvent) {
         if self.unfiltered & event.kind().bit() != 0 || self.admits(origin, &event) {
             let (cpl, cr3) = origin.map_or((0, 0), |o| (o.cpl, o.cr3));

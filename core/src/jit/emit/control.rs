@@ -29,8 +29,9 @@ fn jmp(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
     Emitted::End
 }
 
-/// Pushes the address of the next instruction, and expects a return to it.
-fn push_return_address(e: &mut Emitter<'_>) {
+/// Pushes the address of the next instruction, and expects a return to it, of a call to `to`, or to where
+/// [`Emitter::keep_target`] said.
+fn push_return_address(e: &mut Emitter<'_>, to: Option<u64>) {
     let back = e.next_rip();
     let m = e.stack_operand(-8, true);
     if i32::try_from(back as i64).is_ok() {
@@ -39,13 +40,15 @@ fn push_return_address(e: &mut Emitter<'_>) {
         e.asm.mov_imm(host::RDX, back);
         e.asm.store(Width::Q, Rm::M(m), host::RDX);
     }
+    e.note_store();
     e.release_stack(-8);
+    e.note_call(to);
     e.expect_return(back);
 }
 
 fn call(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
     let Some(to) = target(e, i) else { return Emitted::No };
-    push_return_address(e);
+    push_return_address(e, Some(to));
     e.go_to(to);
     Emitted::End
 }
@@ -76,11 +79,12 @@ fn call_indirect(e: &mut Emitter<'_>) -> Emitted {
     if !load_target(e) {
         return Emitted::No;
     }
+    e.keep_target();
     let code = e.look_up();
     let temp = Mem::at(host::RSP, field::TEMP);
     e.asm.load(Width::Q, host::RDX, Rm::M(code));
     e.asm.store(Width::Q, Rm::M(temp), host::RDX);
-    push_return_address(e);
+    push_return_address(e, None);
     e.asm.jmp_rm(Rm::M(temp));
     Emitted::End
 }
@@ -89,6 +93,7 @@ fn ret(e: &mut Emitter<'_>) -> Emitted {
     let released = 8 + e.insn.imm as i32;
     let m = e.stack_operand(0, false);
     e.asm.load(Width::Q, host::RCX, Rm::M(m));
+    e.note_return();
     e.go_back(released);
     Emitted::End
 }

@@ -87,7 +87,7 @@ pub(super) enum Refused {
 impl Emitter<'_> {
     /// What to do if a unit may not be used for this instruction.
     pub(super) fn refusal(&mut self) -> Refused {
-        if self.hooks.on {
+        if self.hooks.steps {
             Refused::Interpret { site: self.site(true) }
         } else {
             Refused::Leave { number: self.number, rip: self.rip }

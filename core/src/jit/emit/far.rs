@@ -12,7 +12,7 @@ pub fn emit(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
         Code::Cli => (Alu::And, !IF, rights::SUPERVISOR),
         // The shadow of STI covers the next instruction, which must be of the same block: nobody may
         // look in between. Instrumented code may be left there.
-        Code::Sti if e.followed && !e.hooks.on => (Alu::Or, IF, rights::SUPERVISOR | rights::CALM),
+        Code::Sti if e.followed && !e.hooks.steps => (Alu::Or, IF, rights::SUPERVISOR | rights::CALM),
         _ => return Emitted::No,
     };
     e.spoil_flags();

@@ -3,6 +3,7 @@
 use super::Emitter;
 use super::exits::Cold;
 use super::flags::Host;
+use super::hooks::Made;
 use super::loops::Kept;
 use crate::codemem::field;
 use crate::cpu::insn::{self, SEG_FLAT};
@@ -126,6 +127,9 @@ impl Emitter<'_> {
     /// [`Self::memory_lazily`] for whoever can use any operand with RCX in it: the address that a register
     /// is used for need not wait for its own check.
     pub(super) fn memory_indexed(&mut self, bytes: usize, write: bool) -> Option<Mem> {
+        if self.notes_accesses() {
+            return self.memory_lazily(bytes, write, false);
+        }
         let tag = if write { tlb_layout::WRITE_TAG } else { tlb_layout::READ_TAG };
         let Some(access) = self.in_registers().map(|address| Access { address, bytes, tag }) else {
             return self.memory_lazily(bytes, write, false);
@@ -218,11 +222,20 @@ impl Emitter<'_> {
     /// page of an entry whose tag equals the page of the linear address, plus an offset that
     /// leaves `bytes` bytes up to the end of the page.
     pub(super) fn translate(&mut self, bytes: usize, write: bool, aligned: bool) -> Mem {
+        let made = self.made_by_operand(write);
+        self.translate_noting(made, bytes, write, aligned)
+    }
+
+    fn translate_noting(&mut self, made: Made, bytes: usize, write: bool, aligned: bool) -> Mem {
         debug_assert!(self.flags.host == Host::None && (bytes == 16 || !aligned));
         let tag = if write { tlb_layout::WRITE_TAG } else { tlb_layout::READ_TAG };
         let slow = self.slow_label();
+        self.note_address();
         self.find_entry();
         self.asm.alu(Alu::Xor, Width::Q, host::RCX, Rm::Gs(Mem::at(host::RDX, tag)));
+        if self.notes_accesses() {
+            self.asm.alu_imm(Alu::And, Width::Q, Rm::R(host::RCX), !tlb_layout::OBSERVED);
+        }
         if aligned {
             // TEST RCX: all bits but those of a multiple of 16 in the page. JNE
             self.asm.sized_ext(Width::Q, 0xF6, 0, Rm::R(host::RCX));
@@ -234,6 +247,7 @@ impl Emitter<'_> {
             self.asm.jcc(7, slow);
         }
         self.asm.alu(Alu::Add, Width::Q, host::RCX, Rm::Gs(Mem::at(host::RDX, tlb_layout::HOST)));
+        self.note_access(made, bytes);
         Mem::at(host::RCX, 0)
     }
 
@@ -253,6 +267,6 @@ impl Emitter<'_> {
         } else {
             self.asm.lea(Width::Q, host::RCX, Mem::at(reg, disp));
         }
-        self.translate(bytes, write, false)
+        self.translate_noting(if write { Made::Store } else { Made::Load }, bytes, write, false)
     }
 }

@@ -135,6 +135,8 @@ pub struct Emitter<'a> {
     first_step: u32,
     /// Steps made so far.
     pub steps: Vec<StepDraft>,
+    /// The size of the store that is to be noted behind the instruction.
+    stores: Option<u8>,
     /// The instruction before this one might have branched.
     after_branch: bool,
     /// Another instruction of the block follows this one.
@@ -180,6 +182,7 @@ impl<'a> Emitter<'a> {
             hooks: Hooks::default(),
             first_step: 0,
             steps: Vec::new(),
+            stores: None,
             after_branch: false,
             followed: false,
         };
@@ -253,10 +256,11 @@ impl<'a> Emitter<'a> {
         let before = self.note();
         self.note_end(i);
         let emitted = if self.run_loop_sees() { Emitted::No } else { emit(self, i) };
-        if self.hooks.on && emitted == Emitted::No {
+        if self.hooks.steps && emitted == Emitted::No {
             self.leave_to_run_loop(&before);
             return false;
         }
+        self.note_store();
         self.after_branch = i.flow_control() != FlowControl::Next;
         let goes_on = match emitted {
             Emitted::Done => true,

@@ -70,7 +70,8 @@ pub fn emit(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
 }
 
 fn memory(e: &mut Emitter<'_>, i: &Instruction, op: &OpCodeInfo, kind: Kind) -> Emitted {
-    if !e.addressable() {
+    // Noted, ten bytes are two accesses.
+    if !e.addressable() || (e.notes_accesses() && op.memory_size().size() == 10) {
         return Emitted::No;
     }
     e.need_x87();

@@ -42,16 +42,28 @@ fn empty_entries_match_no_address() {
 
 #[test]
 fn what_is_observed_is_found_by_nobody_else() {
-    for observed in [(true, false), (false, true), (true, true)] {
+    let choices = [(true, false), (false, true), (true, true)].into_iter();
+    let choices = choices.flat_map(|(loads, stores)| {
+        [(true, true), (true, false), (false, true), (false, false)]
+            .map(|(fast, hidden)| (fast, Observed { loads, stores, hidden }))
+    });
+    for (fast, observed) in choices {
         let mut tlb = filled(true);
-        tlb.insert_observed(MmuIndex::User, VA, &ALL, RAM, observed);
-        for (kind, seen) in [(AccessKind::Read, observed.0), (AccessKind::Write, true)] {
+        tlb.insert_observed(MmuIndex::User, VA, &ALL, RAM, fast, observed);
+        for (kind, seen) in [(AccessKind::Read, observed.loads), (AccessKind::Write, true)] {
             let found = Some(RAM | 0x678);
             assert_eq!(tlb.find_observed(MmuIndex::User, VA, kind), found, "{kind:?} {observed:?}");
             assert_eq!(tlb.find(MmuIndex::User, VA, kind), found.filter(|_| !seen), "{kind:?} {observed:?}");
         }
+        // What code finds that notes its accesses.
+        let noted =
+            |tlb: &SoftTlb| (VA ^ tlb.entry(MmuIndex::User, VA).write_tag) & !OBSERVED <= PAGE_OFFSET_MASK;
+        assert_eq!(noted(&tlb), fast && !observed.hidden, "{observed:?}");
         tlb.allow_fast_writes(MmuIndex::User, VA);
         assert!(!fast_writes(&tlb));
+        assert_eq!(noted(&tlb), !observed.hidden, "{observed:?}");
+        tlb.follow(Change::Watched { page: (RAM >> PAGE_SHIFT) as u32 });
+        assert!(!noted(&tlb), "{observed:?}");
     }
 }
 

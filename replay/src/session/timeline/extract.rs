@@ -5,7 +5,7 @@
 //! For that a machine is watched from one instruction before its part on: what is due at the first
 //! position of the part, and whether a block begins there, depends on how it was reached.
 
-use super::worker::Worker;
+use super::worker::{Seen, Worker};
 use crate::checkpoint::Target;
 use crate::session::inputs::Inputs;
 use crate::session::replay::ReplaySession;
@@ -56,6 +56,36 @@ pub struct Piece<T> {
     pub encoded: T,
 }
 
+/// Makes something of records, piece by piece.
+pub trait Encoder<M>: Sync {
+    /// What is made of a piece so far, and what making it needs; of one piece after the other.
+    type Draft: Default;
+    /// What a piece is made into.
+    type Encoded: Send;
+    /// More records of the piece, which may be taken out of the list.
+    fn add(&self, draft: &mut Self::Draft, records: &mut Vec<ProbeRecord>);
+    /// The piece ends, where the machine is. Never called of one without records.
+    fn finish(&self, draft: &mut Self::Draft, machine: &M) -> Self::Encoded;
+}
+
+/// Pieces are encoded as a whole.
+pub struct Whole<'a, T, M>(pub &'a (dyn Fn(&[ProbeRecord], &M) -> T + Sync));
+
+impl<T: Send, M> Encoder<M> for Whole<'_, T, M> {
+    type Draft = Vec<ProbeRecord>;
+    type Encoded = T;
+
+    fn add(&self, draft: &mut Self::Draft, records: &mut Vec<ProbeRecord>) {
+        draft.append(records);
+    }
+
+    fn finish(&self, draft: &mut Self::Draft, machine: &M) -> T {
+        let encoded = (self.0)(draft, machine);
+        draft.clear();
+        encoded
+    }
+}
+
 /// A part of the stretch.
 struct Part {
     from: Icount,
@@ -91,6 +121,21 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
         take: &mut dyn FnMut(Piece<T>) -> bool,
         observer: &mut dyn Observer,
     ) -> Result<bool, SessionError> {
+        self.extract_by(extraction, &Whole(encode), take, observer)
+    }
+
+    /// [`Self::extract`], by something that is given records as they come: a piece of them need not be
+    /// kept.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn extract_by<E: Encoder<M>>(
+        &mut self,
+        extraction: &Extraction,
+        encoder: &E,
+        take: &mut dyn FnMut(Piece<E::Encoded>) -> bool,
+        observer: &mut dyn Observer,
+    ) -> Result<bool, SessionError> {
         let (first, last) = (self.first().icount, self.last().icount);
         let from = extraction.from.max(first);
         let to = extraction.to.min(last.saturating_add(1));
@@ -105,11 +150,11 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
         let machines = extraction.machines.clamp(1, parts.len());
         self.hire(machines)?;
         let inputs = self.travel.inputs.clone();
-        let job: Job<'_, M, T> = Job {
+        let job = Job {
             probes: &extraction.probes,
             parts,
             inputs: &inputs,
-            encode,
+            encoder,
             flow: Flow::default(),
             most_waiting: extraction.waiting,
         };
@@ -180,22 +225,25 @@ impl Flow {
     }
 }
 
-struct Job<'a, M, T> {
+struct Job<'a, E> {
     probes: &'a ProbeSettings,
     parts: Vec<Part>,
     inputs: &'a Inputs,
-    encode: &'a (dyn Fn(&[ProbeRecord], &M) -> T + Sync),
+    encoder: &'a E,
     flow: Flow,
     most_waiting: u64,
 }
 
-impl<M: RunMachine + Send, T: Send> Job<'_, M, T> {
-    fn run(
+impl<E: Sync> Job<'_, E> {
+    fn run<M: RunMachine + Send>(
         &self,
         workers: &mut [Worker<M>],
-        take: &mut dyn FnMut(Piece<T>) -> bool,
+        take: &mut dyn FnMut(Piece<E::Encoded>) -> bool,
         progress: &mut dyn FnMut(Icount) -> bool,
-    ) -> Result<bool, SessionError> {
+    ) -> Result<bool, SessionError>
+    where
+        E: Encoder<M>,
+    {
         let channels: Vec<_> = self.parts.iter().map(|_| unbounded()).collect();
         let (senders, receivers): (Vec<_>, Vec<_>) = channels.into_iter().unzip();
         let senders: Vec<_> = senders.into_iter().map(|sender| Mutex::new(Some(sender))).collect();
@@ -203,12 +251,13 @@ impl<M: RunMachine + Send, T: Send> Job<'_, M, T> {
         std::thread::scope(|scope| {
             for worker in workers {
                 scope.spawn(|| {
+                    let mut draft = E::Draft::default();
                     loop {
                         let part = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(sender) = senders.get(part) else { return };
+                        let Some(sender) = senders.get(part) else { return worker.unwatch() };
                         let sender = sender.lock().unwrap_or_else(PoisonError::into_inner).take();
                         if let Some(sender) = sender {
-                            self.work(worker, part, &sender);
+                            self.work(worker, part, &mut draft, &sender);
                         }
                     }
                 });
@@ -220,7 +269,7 @@ impl<M: RunMachine + Send, T: Send> Job<'_, M, T> {
     }
 
     /// Takes what comes, part by part.
-    fn consume(
+    fn consume<T>(
         &self,
         receivers: &[Receiver<Message<T>>],
         take: &mut dyn FnMut(Piece<T>) -> bool,
@@ -245,13 +294,31 @@ impl<M: RunMachine + Send, T: Send> Job<'_, M, T> {
         Ok(true)
     }
 
-    fn work(&self, worker: &mut Worker<M>, part: usize, tell: &Sender<Message<T>>) {
+    fn work<M: RunMachine>(
+        &self,
+        worker: &mut Worker<M>,
+        part: usize,
+        draft: &mut E::Draft,
+        tell: &Sender<Message<E::Encoded>>,
+    ) where
+        E: Encoder<M>,
+    {
         let Part { from, to, start } = &self.parts[part];
-        let watched = worker.watch(self.inputs, self.probes, start, *from..*to, |records, machine, here| {
+        let mut count = 0;
+        let watched = worker.watch(self.inputs, self.probes, start, *from..*to, |seen| {
+            let (machine, here) = match seen {
+                Seen::Records(records) => {
+                    count += records.len() as u64;
+                    self.encoder.add(draft, records);
+                    return true;
+                }
+                Seen::PieceEnds(machine, here) => (machine, here),
+            };
             // Nobody listens any more only if all is cancelled.
-            if !records.is_empty() {
-                let piece = Piece { records: records.len() as u64, encoded: (self.encode)(records, machine) };
-                self.flow.change(|flow| flow.waiting += piece.records);
+            let records = std::mem::take(&mut count);
+            if records != 0 {
+                let piece = Piece { records, encoded: self.encoder.finish(draft, machine) };
+                self.flow.change(|flow| flow.waiting += records);
                 let _ = tell.send(Message::Piece(piece));
             }
             let _ = tell.send(Message::Ran(here));

@@ -8,7 +8,7 @@ mod search;
 mod seek;
 mod worker;
 
-pub use extract::{Extraction, PIECE_ICOUNT, Piece};
+pub use extract::{Encoder, Extraction, PIECE_ICOUNT, Piece, Whole};
 pub use search::{Found, Search};
 
 use super::RunMachine;

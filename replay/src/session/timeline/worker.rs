@@ -17,8 +17,24 @@ use std::time::{Duration, Instant};
 /// If it takes so long to come from a checkpoint to where a stretch begins, there is one from then on.
 const LONG_WAY: Duration = Duration::from_millis(80);
 
+/// A way so short is gone with probes on.
+const SHORT_WAY_ICOUNT: Icount = 2 * PIECE_ICOUNT;
+
 /// After all that happens.
 const END_OF_TIME: Position = Position { icount: Icount::MAX, now_ns: u64::MAX };
+
+/// About so many records are taken at once.
+const BATCH: usize = 2048;
+/// At least so much is run at once.
+const LEAST_STEP_ICOUNT: Icount = 1 << 10;
+
+/// What a machine that watches has to say.
+pub(super) enum Seen<'a, M> {
+    /// Records of a piece, which may be taken out of the list.
+    Records(&'a mut Vec<ProbeRecord>),
+    /// The piece ends here.
+    PieceEnds(&'a M, Icount),
+}
 
 /// A machine that searches.
 pub struct Worker<M> {
@@ -141,16 +157,20 @@ impl<M: RunMachine> Worker<M> {
     /// Hands over what `probes` see of `range`, in pieces that end at multiples of
     /// [`PIECE_ICOUNT`]; `start` is a checkpoint before it, or the origin. `take` says whether to
     /// go on.
-    pub fn watch(
+    pub(super) fn watch(
         &mut self,
         inputs: &Inputs,
         probes: &ProbeSettings,
         start: &Target,
         range: Range<Icount>,
-        mut take: impl FnMut(&[ProbeRecord], &M, Icount) -> bool,
+        mut take: impl FnMut(Seen<'_, M>) -> bool,
     ) -> Result<(), SessionError> {
         let useless = |error: CheckpointError| SessionError::BadStart(error.to_string());
-        self.machine.set_probes(&ProbeSettings::default());
+        // To go a short way is cheaper than to translate everything twice more; what is seen on it is
+        // left out.
+        let near = range.start.saturating_sub(start.head.at.icount) <= SHORT_WAY_ICOUNT;
+        let nothing = ProbeSettings::default();
+        self.machine.set_probes(if near { probes } else { &nothing });
         // A search that was interrupted leaves them.
         self.machine.set_stop_points(&StopPoints::default());
         self.tracker.restore(&mut self.machine, start).map_err(useless)?;
@@ -166,21 +186,40 @@ impl<M: RunMachine> Worker<M> {
         self.machine.take_probe_records_into(&mut records);
         records.clear();
         self.machine.set_probes(probes);
-        let mut from = range.start;
+        let (mut from, mut step) = (range.start, 8 * LEAST_STEP_ICOUNT);
         while from < range.end {
             let to = ((from / PIECE_ICOUNT + 1) * PIECE_ICOUNT).min(range.end);
-            let ended = self.run_with_inputs(&mut events, Position { icount: to, now_ns: 0 })?;
-            self.machine.take_probe_records_into(&mut records);
-            let of_later = records.partition_point(|record| record.position.icount < to);
-            let first = records.partition_point(|record| record.position.icount < range.start);
-            if !take(&records[first..of_later.max(first)], &self.machine, to) || ended {
+            // In short steps, so that records are taken while they are in the caches.
+            let (mut here, mut ended) = (from, false);
+            while here < to && !ended {
+                here = here.saturating_add(step).min(to);
+                ended = self.run_with_inputs(&mut events, Position { icount: here, now_ns: 0 })?;
+                self.machine.take_probe_records_into(&mut records);
+                step = match records.len() {
+                    0..BATCH => (2 * step).min(PIECE_ICOUNT),
+                    len if len > 4 * BATCH => (step / 2).max(LEAST_STEP_ICOUNT),
+                    _ => step,
+                };
+                let of_later = records.partition_point(|record| record.position.icount < to);
+                let later = if of_later < records.len() { records.split_off(of_later) } else { Vec::new() };
+                if records.first().is_some_and(|first| first.position.icount < range.start) {
+                    records.drain(..records.partition_point(|record| record.position.icount < range.start));
+                }
+                take(Seen::Records(&mut records));
+                records.clear();
+                records.extend(later);
+            }
+            if !take(Seen::PieceEnds(&self.machine, to)) || ended {
                 break;
             }
-            records.drain(..of_later);
             from = to;
         }
-        self.machine.set_probes(&ProbeSettings::default());
         Ok(())
+    }
+
+    /// Nothing more is to be watched for now.
+    pub(super) fn unwatch(&mut self) {
+        self.machine.set_probes(&ProbeSettings::default());
     }
 
     /// Takes a checkpoint here, after so many inputs, for whoever comes here again.

@@ -9,12 +9,13 @@ use super::stretch::{Looked, Stretch};
 use crate::args::{Segment, TraceArgs, TraceFormat};
 use crate::error::Failure;
 use crate::exit::Exit;
-use dejavm_core::boundary::ProbeSettings;
+use dejavm_core::boundary::{ProbeRecord, ProbeSettings};
+use dejavm_core::machine::Machine;
 use dejavm_core::types::Icount;
-use dejavm_replay::session::timeline::{Extraction, PIECE_ICOUNT};
+use dejavm_replay::session::timeline::{Encoder, Extraction, PIECE_ICOUNT};
 use dejavm_trace::binary::is_trace;
 use dejavm_trace::event::{ArgumentType, Description, all, of_the_engine};
-use dejavm_trace::sink::{Encoded, Ends, Format, events_file};
+use dejavm_trace::sink::{Encoded, Ends, Format, Preparation, events_file};
 use output::Output;
 use std::fs::File;
 use std::io::Read;
@@ -63,6 +64,22 @@ pub fn execute(args: &TraceArgs) -> Result<Exit, Failure> {
     }
 }
 
+/// Writes pieces in a format.
+struct InFormat(Format);
+
+impl Encoder<Machine> for InFormat {
+    type Draft = Preparation;
+    type Encoded = Encoded;
+
+    fn add(&self, draft: &mut Preparation, records: &mut Vec<ProbeRecord>) {
+        self.0.add(draft, records);
+    }
+
+    fn finish(&self, draft: &mut Preparation, _: &Machine) -> Encoded {
+        self.0.finish(draft)
+    }
+}
+
 fn extract(args: &TraceArgs, journal: &Path, format: Format, probes: ProbeSettings) -> Result<Exit, Failure> {
     let mut stretch = Stretch::open(journal, &args.window)?;
     if format == Format::Binary {
@@ -75,9 +92,8 @@ fn extract(args: &TraceArgs, journal: &Path, format: Format, probes: ProbeSettin
     }
     let mut output = Output::create(args, format, ends)?;
     if stretch.from < stretch.to {
-        let encode = |records: &[_], _: &_| format.prepare(records);
         let mut take = |encoded: Encoded| output.write(encoded);
-        match stretch.look("tracing", probes, &encode, &mut take)? {
+        match stretch.look_by("tracing", probes, &InFormat(format), &mut take)? {
             Looked::Diverged => return Ok(Exit::Divergence),
             Looked::Whole | Looked::Stopped => {}
         }
