@@ -213,6 +213,13 @@ fn compute(rng: &mut Rng) -> Vec<u8> {
     }
 }
 
+/// Appends a Jcc to the beginning of the code.
+fn jump_back(code: &mut Vec<u8>, rng: &mut Rng) {
+    let back = (code.len() as i32 + 6).wrapping_neg();
+    code.extend([0x0F, 0x80 | rng.below(16) as u8]);
+    code.extend(back.to_le_bytes());
+}
+
 #[test]
 fn loops_do_the_same() {
     if no_translator() {
@@ -230,10 +237,7 @@ fn loops_do_the_same() {
         if rng.one_in(2) {
             code.extend(compute(&mut rng));
         }
-        // Jcc to the beginning.
-        let back = (code.len() as i32 + 6).wrapping_neg();
-        code.extend([0x0F, 0x80 | rng.below(16) as u8]);
-        code.extend(back.to_le_bytes());
+        jump_back(&mut code, &mut rng);
         code.extend((0..rng.below(4)).flat_map(|_| any(&mut rng)));
         check_near(&mut lockstep.borrow_mut(), &code, &mut rng);
     });
@@ -272,9 +276,7 @@ fn supervisors_do_the_same() {
         let mut code = if rng.one_in(4) { Vec::new() } else { vec![0x0F, 0x01, 0xCB] };
         code.extend((0..1 + rng.below(10)).flat_map(|_| any(&mut rng)));
         if rng.one_in(2) {
-            let back = (code.len() as i32 + 6).wrapping_neg();
-            code.extend([0x0F, 0x80 | rng.below(16) as u8]);
-            code.extend(back.to_le_bytes());
+            jump_back(&mut code, &mut rng);
         }
         check_near(&mut lockstep.borrow_mut(), &code, &mut rng);
     });

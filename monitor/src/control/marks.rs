@@ -25,6 +25,11 @@ impl Mark {
 /// Named places, by name.
 pub type Marks = BTreeMap<String, Mark>;
 
+/// Whether a place can have this name: one that is no number, and stands in a line.
+pub fn is_mark_name(name: &str) -> bool {
+    name.starts_with(char::is_alphabetic) && !name.contains(char::is_control)
+}
+
 const HEAD: &str = "dejavm marks 1: icount, virtual time in ns, when it was set, name";
 
 /// The marks as text: a head line, then a line each.
@@ -87,6 +92,13 @@ mod tests {
         assert_eq!(read_marks(""), Err(1));
         for bad in ["1 2 3", "1 2 3 ", "x 2 3 name", "1 2 99999999999999999999 n", ""] {
             assert_eq!(read_marks(&format!("{HEAD}\n1 2 3 name\n{bad}\n")), Err(3), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_stand_in_a_line() {
+        for (name, fits) in [("here", true), ("Ä 2", true), ("2", false), ("", false), ("a\nb", false)] {
+            assert_eq!(is_mark_name(name), fits, "{name:?}");
         }
     }
 

@@ -23,7 +23,7 @@ pub use error::ControlError;
 pub use event::{Arrival, RunEvent};
 pub use execution::{Execution, RunState};
 pub use inspect::Inspect;
-pub use marks::{Mark, Marks, date_text, marks_text, read_marks};
+pub use marks::{Mark, Marks, date_text, is_mark_name, marks_text, read_marks};
 pub use timeline::{Mode, Timeline};
 
 /// A run under control.

@@ -60,6 +60,17 @@ pub trait Timeline {
         let first = self.first_icount();
         self.breaks().into_iter().rev().find(|&at| at < here).map_or(first, |at| at.max(first))
     }
+    /// The icount of the place `count` instructions before `here`.
+    ///
+    /// # Errors
+    /// If the recording begins behind that.
+    fn steps_back(&self, here: Icount, count: u64) -> Result<Icount, ControlError> {
+        let before = here.saturating_sub(self.first_icount());
+        match count <= before {
+            true => Ok(here - count),
+            false => Err(ControlError::NotNow(format!("only {before} instructions lie before this one"))),
+        }
+    }
     /// Goes back to the last place before here at which `condition` holds, if there is one; then stands
     /// still.
     ///

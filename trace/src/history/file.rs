@@ -1,7 +1,8 @@
 //! The file of a history: which spans it has, and what is found in them.
 
-use super::table::{MOST_PIECES, Pieces, Table};
-use super::{PAGE_SHIFT, PIECE_ICOUNT, SPAN_ICOUNT, Span};
+use super::layout::{HEADER_BYTES, LINES_BYTES, Layout, NUMBER_BYTES, PAGE_BYTES, PIECE_BYTES};
+use super::table::{PageRecord, Pieces, decode_pieces, lines_within, numbers, page_of};
+use super::{PIECE_ICOUNT, SPAN_ICOUNT, Span};
 use crate::analysis::history::Place;
 use crate::binary::{TraceFileError, decode_chunks};
 use dejavm_core::boundary::ProbeRecord;
@@ -12,16 +13,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 const MAGIC: [u8; 8] = *b"\x89DJM\r\n\x1a\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const PREAMBLE_BYTES: usize = 32;
-const SPAN_MAGIC: [u8; 4] = *b"DJmS";
-const HEADER_BYTES: usize = 36;
-const MOST_TABLE_BYTES: u32 = 1 << 28;
-/// More than 2^18 instructions can store in 2^8 pieces.
-const MOST_CHUNK_BYTES: u64 = 1 << 36;
-const LEVEL: i32 = 1;
-/// No access has more bytes.
-const LONGEST_ACCESS: u64 = 64;
 
 /// What went wrong with a history.
 #[derive(Debug, thiserror::Error)]
@@ -34,21 +27,13 @@ pub enum HistoryError {
     Damaged(#[from] TraceFileError),
 }
 
-#[derive(Clone, Copy, Debug)]
-struct SpanPlace {
-    offset: u64,
-    stored: u32,
-    raw: u32,
-    crc: u32,
-    chunks: u64,
-}
-
 /// A history that is open.
 pub struct History {
     file: File,
     writable: bool,
     len: u64,
-    spans: BTreeMap<u64, SpanPlace>,
+    /// Where each span begins.
+    spans: BTreeMap<u64, (u64, Layout)>,
 }
 
 impl History {
@@ -96,12 +81,12 @@ impl History {
         let mut bytes = [0; HEADER_BYTES];
         while offset + HEADER_BYTES as u64 <= self.len {
             self.file.read_exact_at(&mut bytes, offset)?;
-            let Some((number, place)) = header_of(&bytes, offset) else { break };
-            let end = place.end();
+            let Some(layout) = Layout::from_bytes(&bytes) else { break };
+            let end = offset + layout.len();
             if end > self.len {
                 break;
             }
-            self.spans.insert(number, place);
+            self.spans.insert(layout.number, (offset, layout));
             offset = end;
         }
         self.len = offset;
@@ -123,18 +108,11 @@ impl History {
     /// # Errors
     /// If the host refuses; the file is as before then.
     pub fn add(&mut self, span: &Span) -> Result<(), HistoryError> {
-        let raw = span.table.encode();
-        let stored = zstd::bulk::compress(&raw, LEVEL)?;
-        let place = SpanPlace {
-            offset: self.len,
-            stored: stored.len() as u32,
-            raw: raw.len() as u32,
-            crc: crc32fast::hash(&stored),
-            chunks: span.chunks.len() as u64,
-        };
+        let (mut layout, table) = span.table.encode(span.number);
+        layout.chunks = span.chunks.len() as u64;
         self.file.set_len(self.len)?;
         let mut at = self.len;
-        for bytes in [&header(span.number, place)[..], &stored, &span.chunks] {
+        for bytes in [&layout.to_bytes()[..], &table, &span.chunks] {
             if let Err(error) = self.file.write_all_at(bytes, at) {
                 // What is there of it would be taken for a torn end anyway.
                 let _ = self.file.set_len(self.len);
@@ -142,8 +120,8 @@ impl History {
             }
             at += bytes.len() as u64;
         }
+        self.spans.insert(span.number, (self.len, layout));
         self.len = at;
-        self.spans.insert(span.number, place);
         Ok(())
     }
 
@@ -157,28 +135,30 @@ impl History {
         place: &Place,
         before: u64,
     ) -> Result<Option<ProbeRecord>, HistoryError> {
-        let Some(span) = self.spans.get(&number) else { return Ok(None) };
-        let table = self.table(span)?;
-        let wanted = pieces_of(&table, place);
-        let mut offsets = Vec::new();
-        let mut offset = span.offset + HEADER_BYTES as u64 + u64::from(span.stored);
-        for &(piece, bytes) in &table.pieces {
-            offsets.push((piece, offset, bytes));
+        let Some(&(start, layout)) = self.spans.get(&number) else { return Ok(None) };
+        let wanted = self.pieces_of(start, &layout, place)?;
+        if wanted.iter().all(|word| *word == 0) {
+            return Ok(None);
+        }
+        let pieces = self.read(start + HEADER_BYTES as u64, layout.pieces as usize * PIECE_BYTES)?;
+        checked(&pieces, layout.pieces_crc)?;
+        let mut places = Vec::new();
+        let mut offset = layout.chunks();
+        for (piece, bytes) in decode_pieces(&pieces)? {
+            places.push((piece, offset, bytes));
             offset =
                 offset.checked_add(bytes).ok_or(TraceFileError::Malformed("a piece that is too long"))?;
         }
-        for (piece, offset, bytes) in offsets.into_iter().rev() {
+        for (piece, offset, bytes) in places.into_iter().rev() {
             let first = number * SPAN_ICOUNT + u64::from(piece) * PIECE_ICOUNT;
             let is_wanted = wanted[usize::from(piece) / 64] >> (piece % 64) & 1 != 0;
             if first >= before || !is_wanted {
                 continue;
             }
-            if offset + bytes > span.end() {
+            if offset + bytes > layout.len() {
                 return Err(TraceFileError::Malformed("a piece beyond its span").into());
             }
-            let mut chunks = vec![0; bytes as usize];
-            self.file.read_exact_at(&mut chunks, offset)?;
-            let records = decode_chunks(&chunks)?;
+            let records = decode_chunks(&self.read(start + offset, bytes as usize)?)?;
             let found = records
                 .into_iter()
                 .rev()
@@ -190,34 +170,44 @@ impl History {
         Ok(None)
     }
 
-    fn table(&self, span: &SpanPlace) -> Result<Table, HistoryError> {
-        let mut stored = vec![0; span.stored as usize];
-        self.file.read_exact_at(&mut stored, span.offset + HEADER_BYTES as u64)?;
-        if crc32fast::hash(&stored) != span.crc {
-            return Err(TraceFileError::Malformed("wrong checksum of a table").into());
+    /// The pieces in which something was stored to the lines of a place, of the span that begins at
+    /// `start`.
+    fn pieces_of(&self, start: u64, layout: &Layout, place: &Place) -> Result<Pieces, HistoryError> {
+        let kind = usize::from(!place.physical);
+        let count = layout.pages[kind] as usize;
+        let bytes = self.read(start + layout.numbers(kind), count * NUMBER_BYTES)?;
+        checked(&bytes, layout.numbers_crc[kind])?;
+        let pages = numbers(&bytes);
+        let (first, last) = (place.address, place.last());
+        let mut found = Pieces::default();
+        let of_place = pages.partition_point(|page| *page < page_of(first))
+            ..pages.partition_point(|page| *page <= page_of(last));
+        for index in of_place {
+            let record = PageRecord::from_bytes(&self.read(start + layout.page(kind, index), PAGE_BYTES)?)?;
+            if record.first.saturating_add(record.count() as u64) > layout.lines {
+                return Err(TraceFileError::Malformed("lines beyond their span").into());
+            }
+            let sets = self.read(start + layout.lines(record.first), record.count() * LINES_BYTES)?;
+            checked(&sets, record.crc)?;
+            let with = record.pieces_with(lines_within(pages[index], first, last), &numbers(&sets));
+            found.iter_mut().zip(with).for_each(|(sum, word)| *sum |= word);
         }
-        let raw = zstd::bulk::decompress(&stored, span.raw as usize)?;
-        Ok(Table::decode(&raw)?)
+        Ok(found)
+    }
+
+    fn read(&self, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut read = vec![0; bytes];
+        self.file.read_exact_at(&mut read, offset)?;
+        Ok(read)
     }
 }
 
-impl SpanPlace {
-    fn end(&self) -> u64 {
-        self.offset + HEADER_BYTES as u64 + u64::from(self.stored) + self.chunks
+/// Whether bytes are those that were written.
+fn checked(bytes: &[u8], crc: u32) -> Result<(), TraceFileError> {
+    match crc32fast::hash(bytes) == crc {
+        true => Ok(()),
+        false => Err(TraceFileError::Malformed("wrong checksum of a table")),
     }
-}
-
-/// The pieces in which something was stored to the pages of a place, or so near before that it may
-/// reach in.
-fn pieces_of(table: &Table, place: &Place) -> Pieces {
-    let pages = if place.physical { &table.physical } else { &table.linear };
-    let first = place.address.saturating_sub(LONGEST_ACCESS) >> PAGE_SHIFT;
-    let last = place.last() >> PAGE_SHIFT;
-    let mut pieces = [0; MOST_PIECES / 64];
-    for (_, marked) in pages.range(first..=last) {
-        pieces.iter_mut().zip(marked).for_each(|(sum, word)| *sum |= word);
-    }
-    pieces
 }
 
 fn preamble(binding: [u8; 16]) -> [u8; PREAMBLE_BYTES] {
@@ -228,31 +218,4 @@ fn preamble(binding: [u8; 16]) -> [u8; PREAMBLE_BYTES] {
     let crc = crc32fast::hash(&bytes[..28]);
     bytes[28..].copy_from_slice(&crc.to_le_bytes());
     bytes
-}
-
-fn header(number: u64, place: SpanPlace) -> [u8; HEADER_BYTES] {
-    let mut bytes = [0; HEADER_BYTES];
-    bytes[..4].copy_from_slice(&SPAN_MAGIC);
-    for (at, word) in [(4, place.stored), (8, place.raw), (12, place.crc)] {
-        bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
-    }
-    bytes[16..24].copy_from_slice(&number.to_le_bytes());
-    bytes[24..32].copy_from_slice(&place.chunks.to_le_bytes());
-    let crc = crc32fast::hash(&bytes[..32]);
-    bytes[32..].copy_from_slice(&crc.to_le_bytes());
-    bytes
-}
-
-fn header_of(bytes: &[u8; HEADER_BYTES], offset: u64) -> Option<(u64, SpanPlace)> {
-    let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
-    if bytes[..4] != SPAN_MAGIC || crc32fast::hash(&bytes[..32]) != word(32) {
-        return None;
-    }
-    let place = SpanPlace { offset, stored: word(4), raw: word(8), crc: word(12), chunks: long(24) };
-    let fits = place.raw <= MOST_TABLE_BYTES
-        && place.stored <= MOST_TABLE_BYTES
-        && place.chunks <= MOST_CHUNK_BYTES
-        && long(16) <= u64::MAX / SPAN_ICOUNT;
-    fits.then_some((long(16), place))
 }

@@ -2,20 +2,19 @@
 //! file. So the last store to some bytes is found at once.
 
 mod file;
+mod layout;
 mod table;
 
 pub use file::{History, HistoryError};
 
 use crate::binary::{ChunkPlace, encode};
 use dejavm_core::boundary::{ProbeEvent, ProbeKind, ProbeRecord, ProbeSettings};
-use table::{MOST_PIECES, Pages, Table};
+use table::{MOST_PIECES, Table, bit_of, line_of};
 
 /// A span has so many icounts.
 pub const SPAN_ICOUNT: u64 = 1 << 26;
 /// A piece has so many; what is indexed must be cut at multiples of it.
 pub const PIECE_ICOUNT: u64 = SPAN_ICOUNT / MOST_PIECES as u64;
-
-const PAGE_SHIFT: u32 = 12;
 
 /// The events that it is made of.
 pub fn probes() -> ProbeSettings {
@@ -27,8 +26,8 @@ pub fn probes() -> ProbeSettings {
 pub struct Piece {
     icount: u64,
     chunks: Vec<(ChunkPlace, Vec<u8>)>,
-    physical: Vec<u64>,
-    linear: Vec<u64>,
+    /// The lines that were written, by physical and by linear address, in order.
+    lines: [Vec<u64>; 2],
 }
 
 impl Piece {
@@ -36,18 +35,15 @@ impl Piece {
     /// any.
     pub fn of(records: &[ProbeRecord]) -> Option<Self> {
         let icount = records.first()?.position.icount;
-        let (mut physical, mut linear) = (Vec::new(), Vec::new());
+        let mut lines = [Lines::new(), Lines::new()];
         for record in records {
             let ProbeEvent::Store(access) = &record.event else { continue };
             let last = u64::from(access.size).max(1) - 1;
-            put(&mut physical, access.physical, last);
-            put(&mut linear, access.address, last);
+            for (lines, address) in lines.iter_mut().zip([access.physical, access.address]) {
+                lines.put(line_of(address), line_of(address.wrapping_add(last)));
+            }
         }
-        for pages in [&mut physical, &mut linear] {
-            pages.sort_unstable();
-            pages.dedup();
-        }
-        Some(Self { icount, chunks: encode(records), physical, linear })
+        Some(Self { icount, chunks: encode(records), lines: lines.map(Lines::sorted) })
     }
 
     /// The span that it is of.
@@ -56,12 +52,31 @@ impl Piece {
     }
 }
 
-/// Notes the pages of an access. Neighbours are most often the same page.
-fn put(pages: &mut Vec<u64>, address: u64, last: u64) {
-    for page in [address >> PAGE_SHIFT, address.wrapping_add(last) >> PAGE_SHIFT] {
-        if pages.last() != Some(&page) {
-            pages.push(page);
+/// Lines as they come. The same ones come again and again: what came lately is not noted anew.
+struct Lines {
+    noted: Vec<u64>,
+    lately: [Option<u64>; 64],
+}
+
+impl Lines {
+    fn new() -> Self {
+        Self { noted: Vec::new(), lately: [None; 64] }
+    }
+
+    /// Notes the lines of an access; it has the last one if not the first alone.
+    fn put(&mut self, first: u64, last: u64) {
+        for line in [first, last] {
+            let lately = &mut self.lately[line as usize % 64];
+            if lately.replace(line) != Some(line) {
+                self.noted.push(line);
+            }
         }
+    }
+
+    fn sorted(mut self) -> Vec<u64> {
+        self.noted.sort_unstable();
+        self.noted.dedup();
+        self.noted
     }
 }
 
@@ -82,13 +97,12 @@ impl Span {
     /// Adds a piece of it; pieces come in order.
     pub fn add(&mut self, piece: Piece) {
         let number = (piece.icount / PIECE_ICOUNT % MOST_PIECES as u64) as u8;
-        let mark = |pages: &mut Pages, marked: Vec<u64>| {
-            for page in marked {
-                pages.entry(page).or_default()[usize::from(number) / 64] |= 1 << (number % 64);
+        for (pages, lines) in self.table.pages.iter_mut().zip(piece.lines) {
+            for of_page in lines.chunk_by(|&a, &b| bit_of(a).0 == bit_of(b).0) {
+                let written = of_page.iter().fold(0, |lines, &line| lines | bit_of(line).1);
+                pages.entry(bit_of(of_page[0]).0).or_default().add(number, written);
             }
-        };
-        mark(&mut self.table.physical, piece.physical);
-        mark(&mut self.table.linear, piece.linear);
+        }
         let bytes = piece.chunks.iter().map(|(_, bytes)| bytes.len() as u64).sum();
         self.table.pieces.push((number, bytes));
         piece.chunks.into_iter().for_each(|(_, bytes)| self.chunks.extend(bytes));

@@ -3,6 +3,7 @@
 use super::super::Context;
 use super::super::arguments::Arguments;
 use super::{Command, CommandError, Outcome};
+use crate::control::is_mark_name;
 use serde_json::json;
 
 pub(crate) const COMMAND: Command = Command {
@@ -20,7 +21,7 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     };
     let name = arguments.string()?;
     arguments.end()?;
-    if !name.starts_with(|c: char| c.is_alphabetic()) {
+    if !is_mark_name(&name) {
         return Err(CommandError::Usage("a mark's name begins with a letter".to_owned()));
     }
     context.qmp("replay-mark", json!({"name": name, "delete": forget}))?;

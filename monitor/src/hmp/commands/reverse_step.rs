@@ -3,7 +3,7 @@
 use super::super::Context;
 use super::super::arguments::Arguments;
 use super::step::show_next;
-use super::{Command, CommandError, Outcome};
+use super::{Command, Outcome};
 use super::{evaluate, require_replay};
 
 pub(crate) const COMMAND: Command = Command {
@@ -17,9 +17,7 @@ fn run(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Outcome {
     let count = if arguments.is_empty() { 1 } else { evaluate(context, arguments)? };
     require_replay(context, "replay must be enabled to go back")?;
     let here = context.control.position().icount;
-    let Some(goal) = here.checked_sub(count) else {
-        return Err(CommandError::Refused(format!("only {here} instructions lie before this one")));
-    };
+    let goal = context.control.steps_back(here, count)?;
     context.control.seek(goal)?;
     show_next(context)
 }

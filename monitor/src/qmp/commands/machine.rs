@@ -95,12 +95,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "set-action",
         &[optional("watchdog", Type::Enum(WATCHDOG_ACTIONS))],
         NOTHING,
-        |context, arguments| {
-            if arguments.value("watchdog").is_some() {
-                *context.services.watchdog_action.borrow_mut() = arguments.string("watchdog").to_owned();
-            }
-            Ok(json!({}))
-        },
+        |context, arguments| Ok(set_watchdog(context, arguments, "watchdog")),
     ),
     Command::new("query-name", &[], Type::Object(&[optional("name", Type::Str)]), query_name),
     Command::new("query-uuid", &[], Type::Object(&[required("UUID", Type::Str)]), |context, _| {
@@ -123,10 +118,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "watchdog-set-action",
         &[required("action", Type::Enum(WATCHDOG_ACTIONS))],
         NOTHING,
-        |context, arguments| {
-            *context.services.watchdog_action.borrow_mut() = arguments.string("action").to_owned();
-            Ok(json!({}))
-        },
+        |context, arguments| Ok(set_watchdog(context, arguments, "action")),
     ),
     Command::new("query-cpus-fast", &[], Type::Array(&CPU), query_cpus_fast),
     Command::new(
@@ -142,6 +134,14 @@ pub(super) const COMMANDS: &[Command] = &[
         |_, _| Ok(json!({"wakeup-suspend-support": false})),
     ),
 ];
+
+/// Sets what is done when a watchdog expires, if the argument is there.
+fn set_watchdog(context: &mut Context<'_>, arguments: &Arguments<'_>, name: &str) -> Value {
+    if arguments.value(name).is_some() {
+        *context.services.watchdog_action.borrow_mut() = arguments.string(name).to_owned();
+    }
+    json!({})
+}
 
 fn query_name(context: &mut Context<'_>, _: &Arguments<'_>) -> Outcome {
     Ok(match &context.services.identity.name {

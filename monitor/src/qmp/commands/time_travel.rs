@@ -1,7 +1,7 @@
 //! Backward in a recorded run, and its named places: what QEMU has nothing for.
 
 use super::{Arguments, Command, Context, Outcome, require_replay};
-use crate::control::Mark;
+use crate::control::{Mark, is_mark_name};
 use crate::qmp::QmpError;
 use crate::qmp::schema::{NOTHING, Type, optional, required};
 use dejavm_core::boundary::{Space, StopCondition, Watch, WatchKind};
@@ -66,11 +66,8 @@ fn reverse_step(context: &mut Context<'_>, arguments: &Arguments<'_>) -> Outcome
     require_replay(context, NO_WAY_BACK)?;
     let count = if arguments.value("count").is_some() { arguments.unsigned("count")? } else { 1 };
     let here = context.control.position().icount;
-    let before = here - context.control.first_icount().min(here);
-    if count > before {
-        return Err(QmpError::generic(format!("only {before} instructions lie before this one")));
-    }
-    context.control.begin_seek(here - count)?;
+    let goal = context.control.steps_back(here, count)?;
+    context.control.begin_seek(goal)?;
     Ok(json!({}))
 }
 
@@ -124,7 +121,7 @@ fn last_hit(context: &mut Context<'_>, condition: StopCondition) -> Outcome {
 
 fn mark(context: &mut Context<'_>, arguments: &Arguments<'_>) -> Outcome {
     let name = arguments.string("name");
-    if !name.starts_with(|c: char| c.is_alphabetic()) {
+    if !is_mark_name(name) {
         return Err(QmpError::generic("Parameter 'name' expects a word that begins with a letter"));
     }
     let at = context.control.position();
