@@ -130,23 +130,42 @@ pub(crate) fn schema_crc() -> u32 {
     crc32fast::hash(&schema::encode())
 }
 
-/// The records of chunks that this dejavm has [encoded](encode), one after the other.
+/// The last record before an icount that is `wanted`, of chunks that this dejavm has [encoded](encode), one
+/// after the other; those behind it are not decoded.
 ///
 /// # Errors
 /// If they are not what was written.
-pub(crate) fn decode_chunks(mut bytes: &[u8]) -> Result<Vec<ProbeRecord>, TraceFileError> {
-    let events = schema::own();
-    let mut records = Vec::new();
+pub(crate) fn last_of_chunks(
+    bytes: &[u8],
+    before: u64,
+    wanted: impl Fn(&ProbeRecord) -> bool,
+) -> Result<Option<ProbeRecord>, TraceFileError> {
+    for (header, stored) in split_chunks(bytes)?.into_iter().rev() {
+        if header.first_icount >= before {
+            continue;
+        }
+        let body = header.open(stored)?;
+        let records = records::decode(&body, header.first_icount, header.records as usize, schema::own())?;
+        let found = records.into_iter().rev().find(|r| r.position.icount < before && wanted(r));
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// Chunks that follow one another.
+fn split_chunks(mut bytes: &[u8]) -> Result<Vec<(ChunkHeader, &[u8])>, TraceFileError> {
+    let mut chunks = Vec::new();
     while !bytes.is_empty() {
         let short = TraceFileError::Malformed("it ends within a chunk");
         let Some((head, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return Err(short) };
         let header = ChunkHeader::from_bytes(head)?;
         let Some((stored, rest)) = rest.split_at_checked(header.stored as usize) else { return Err(short) };
-        let body = header.open(stored)?;
-        records.extend(records::decode(&body, header.first_icount, header.records as usize, events)?);
+        chunks.push((header, stored));
         bytes = rest;
     }
-    Ok(records)
+    Ok(chunks)
 }
 
 /// What closes a trace of so many bytes with these chunks: the index and the trailer.

@@ -4,7 +4,7 @@ use super::layout::{HEADER_BYTES, LINES_BYTES, Layout, NUMBER_BYTES, PAGE_BYTES,
 use super::table::{PageRecord, Pieces, decode_pieces, lines_within, numbers, page_of};
 use super::{PIECE_ICOUNT, SPAN_ICOUNT, Span};
 use crate::analysis::history::Place;
-use crate::binary::{TraceFileError, decode_chunks};
+use crate::binary::{TraceFileError, last_of_chunks};
 use dejavm_core::boundary::ProbeRecord;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -158,11 +158,8 @@ impl History {
             if offset + bytes > layout.len() {
                 return Err(TraceFileError::Malformed("a piece beyond its span").into());
             }
-            let records = decode_chunks(&self.read(start + offset, bytes as usize)?)?;
-            let found = records
-                .into_iter()
-                .rev()
-                .find(|record| record.position.icount < before && place.is_touched_by(record));
+            let chunks = self.read(start + offset, bytes as usize)?;
+            let found = last_of_chunks(&chunks, before, |record| place.is_touched_by(record))?;
             if found.is_some() {
                 return Ok(found);
             }

@@ -7,7 +7,7 @@ mod table;
 
 pub use file::{History, HistoryError};
 
-use crate::binary::{ChunkPlace, encode};
+use crate::binary::{ChunkPlace, Encoder};
 use dejavm_core::boundary::{ProbeEvent, ProbeKind, ProbeRecord, ProbeSettings};
 use table::{MOST_PIECES, Table, bit_of, line_of};
 
@@ -15,6 +15,9 @@ use table::{MOST_PIECES, Table, bit_of, line_of};
 pub const SPAN_ICOUNT: u64 = 1 << 26;
 /// A piece has so many; what is indexed must be cut at multiples of it.
 pub const PIECE_ICOUNT: u64 = SPAN_ICOUNT / MOST_PIECES as u64;
+
+/// A chunk has at most so many stores: what is decoded in vain where the last one is wanted stays short.
+const CHUNK_RECORDS: usize = 1 << 14;
 
 /// The events that it is made of.
 pub fn probes() -> ProbeSettings {
@@ -43,7 +46,13 @@ impl Piece {
                 lines.put(line_of(address), line_of(address.wrapping_add(last)));
             }
         }
-        Some(Self { icount, chunks: encode(records), lines: lines.map(Lines::sorted) })
+        let mut encoder = Encoder::default();
+        let in_chunk = |records| {
+            encoder.add(records);
+            encoder.finish()
+        };
+        let chunks = records.chunks(CHUNK_RECORDS).flat_map(in_chunk).collect();
+        Some(Self { icount, chunks, lines: lines.map(Lines::sorted) })
     }
 
     /// The span that it is of.
