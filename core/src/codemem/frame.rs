@@ -138,7 +138,8 @@ pub mod rights {
 /// Not the number of an exit: the guest goes on at [`Frame::target`].
 pub const EXIT_TO_TARGET: u32 = u32::MAX;
 
-/// What instrumented code writes.
+/// What instrumented code writes: a pair of numbers. Some notes are several; the names are those of the
+/// first.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Note {

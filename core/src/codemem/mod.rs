@@ -19,7 +19,7 @@
 //!   translations (which it makes one of those that exist), reads the segment registers and writes the
 //!   base of GS, at the addresses in the frame, which are those of the same vCPU;
 //! - it reads and writes the x87 image that the frame points to;
-//! - it writes notes from [`Frame::notes`] on, which moves with them; a block that may write some
+//! - it writes and reads notes from [`Frame::notes`] on, which moves with them; a block that may write some
 //!   begins only if that is not beyond [`Frame::notes_full`], and whoever lends the buffer leaves
 //!   room for the notes of one block behind that;
 //! - when it calls or returns, the host's MXCSR is what it was when it was entered, and its x87

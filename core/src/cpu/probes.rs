@@ -4,7 +4,10 @@
 use super::env::Env;
 use super::state::{Vcpu, cr0};
 use super::stops::{DataAccess, Watched};
-use crate::boundary::{Chip, MemoryAccess, Mode, Origin, Position, ProbeEvent, ProbeKind, ProbeSettings};
+use crate::boundary::{
+    Chip, MemoryAccess, Mode, Origin, Position, ProbeEvent, ProbeKind, ProbeLog, ProbeSettings,
+};
+use crate::mem::Memory;
 use crate::types::{Gpa, PAGE_OFFSET_MASK, VcpuId};
 
 /// What is noted before each instruction.
@@ -55,49 +58,57 @@ impl Accesses {
     }
 }
 
-/// What translated code noted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Noted {
-    /// An instruction is about to execute.
-    Step {
-        /// Its linear address.
-        address: u64,
-        /// It is the first of a block.
-        block: bool,
-        /// It is to be seen as an instruction.
-        instruction: bool,
-    },
-    /// An access to RAM.
-    Access {
-        /// A store.
-        write: bool,
-        /// Its linear address.
-        address: u64,
-        /// The RAM offset.
-        offset: u64,
-        /// Its size in bytes.
-        size: u8,
-        /// The value, its low 8 bytes.
-        value: u64,
-        /// Its high 8 bytes.
-        high: u64,
-    },
+/// Where what translated code noted goes.
+pub struct NoteLog<'e> {
+    log: &'e mut ProbeLog,
+    mem: &'e Memory,
+    origin: Origin,
+    skipped_ns: u64,
+    on: u128,
+}
+
+impl NoteLog<'_> {
+    #[inline(always)]
+    fn push(&mut self, icount: u64, event: ProbeEvent) {
+        if self.on & event.kind().bit() != 0 {
+            let here = Position { icount, now_ns: icount + self.skipped_ns };
+            self.log.push_at(here, Some(self.origin), event);
+        }
+    }
+
+    /// The instruction at `address` is about to execute, after `icount` others: the first of a block, one
+    /// that is to be seen, or both.
+    #[inline(always)]
+    pub fn step(&mut self, icount: u64, address: u64, block: bool, instruction: bool) {
+        if block {
+            self.push(icount, ProbeEvent::Block { address });
+        }
+        if instruction {
+            self.push(icount, ProbeEvent::Instruction { address });
+        }
+    }
+
+    /// An access to RAM at an offset.
+    #[inline(always)]
+    pub fn access(&mut self, icount: u64, write: bool, place: (u64, u64), size: u8, value: [u64; 2]) {
+        let (address, offset) = place;
+        let physical = self.mem.gpa_of(offset as usize).0;
+        let seen = MemoryAccess { address, physical, size, value: value[0], high: value[1] };
+        match write {
+            true => self.push(icount, ProbeEvent::Store(seen)),
+            false => self.push(icount, ProbeEvent::Load(seen)),
+        }
+    }
+
     /// See [`ProbeEvent::Call`].
-    Call {
-        /// Where it goes.
-        target: u64,
-        /// Where it shall return to.
-        back: u64,
-        /// RSP afterwards.
-        rsp: u64,
-    },
+    pub fn call(&mut self, icount: u64, target: u64, back: u64, rsp: u64) {
+        self.push(icount, ProbeEvent::Call { target, back, rsp });
+    }
+
     /// See [`ProbeEvent::Return`].
-    Return {
-        /// Where it goes.
-        target: u64,
-        /// RSP before.
-        rsp: u64,
-    },
+    pub fn return_to(&mut self, icount: u64, target: u64, rsp: u64) {
+        self.push(icount, ProbeEvent::Return { target, rsp });
+    }
 }
 
 /// The probes of one vCPU.
@@ -255,43 +266,11 @@ impl Vcpu {
         self.note_mode(env, here);
     }
 
-    /// What translated code noted, and the instructions before each.
-    pub fn log_notes(&self, env: &mut Env<'_>, notes: impl Iterator<Item = (u64, Noted)>) {
-        let (origin, skipped_ns) = (Some(self.origin()), env.clock.skipped_ns);
-        let wants = |kind| self.probes.wants(kind);
-        let (blocks, instructions) = (wants(ProbeKind::Block), wants(ProbeKind::Instruction));
-        let (loads, stores) = (wants(ProbeKind::Load), wants(ProbeKind::Store));
-        let mem = &*env.mem;
-        let Some(log) = env.io.probe_log() else { return };
-        for (icount, noted) in notes {
-            let here = Position { icount, now_ns: icount + skipped_ns };
-            match noted {
-                Noted::Step { address, block, instruction } => {
-                    if block && blocks {
-                        log.push_at(here, origin, ProbeEvent::Block { address });
-                    }
-                    if instruction && instructions {
-                        log.push_at(here, origin, ProbeEvent::Instruction { address });
-                    }
-                }
-                Noted::Access { write, address, offset, size, value, high } => {
-                    let physical = mem.gpa_of(offset as usize).0;
-                    let seen = MemoryAccess { address, physical, size, value, high };
-                    match write {
-                        true if stores => log.push_at(here, origin, ProbeEvent::Store(seen)),
-                        false if loads => log.push_at(here, origin, ProbeEvent::Load(seen)),
-                        _ => {}
-                    }
-                }
-                Noted::Call { target, back, rsp } if wants(ProbeKind::Call) => {
-                    log.push_at(here, origin, ProbeEvent::Call { target, back, rsp });
-                }
-                Noted::Return { target, rsp } if wants(ProbeKind::Return) => {
-                    log.push_at(here, origin, ProbeEvent::Return { target, rsp });
-                }
-                Noted::Call { .. } | Noted::Return { .. } => {}
-            }
-        }
+    /// Where what translated code noted goes.
+    pub fn note_log<'e>(&self, env: &'e mut Env<'_>) -> Option<NoteLog<'e>> {
+        let (origin, skipped_ns) = (self.origin(), env.clock.skipped_ns);
+        let log = env.io.probe_log()?;
+        Some(NoteLog { log, mem: env.mem, origin, skipped_ns, on: self.probes.on })
     }
 
     /// Notes what the engine does between instructions.

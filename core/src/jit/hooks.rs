@@ -7,7 +7,7 @@
 
 use super::Jit;
 use crate::codemem::{Frame, NOTE_BYTES, Note, budget_of};
-use crate::cpu::probes::Noted;
+use crate::cpu::probes::NoteLog;
 
 /// What code is instrumented for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,10 +15,10 @@ pub struct Hooks {
     /// Something is to be seen at each instruction, if only that the mode is another: what is
     /// interpreted is left to the run loop.
     pub steps: bool,
-    /// The first instruction of each block is noted.
-    pub blocks: bool,
-    /// Each instruction is noted.
-    pub instructions: bool,
+    /// The first instruction of each block is noted, from the one address to the other.
+    pub blocks: Option<(u64, u64)>,
+    /// Each instruction is noted, likewise.
+    pub instructions: Option<(u64, u64)>,
     /// Loads are noted.
     pub loads: bool,
     /// Stores are noted.
@@ -31,6 +31,12 @@ impl Hooks {
     /// Whether code is instrumented at all.
     pub fn any(self) -> bool {
         self != Self::default()
+    }
+
+    /// Whether blocks that begin at an address are noted, and instructions there.
+    pub fn at(self, address: u64) -> (bool, bool) {
+        let within = |range: Option<(u64, u64)>| range.is_some_and(|(a, b)| (a..=b).contains(&address));
+        (within(self.blocks), within(self.instructions))
     }
 
     /// Whether accesses to memory are noted.
@@ -128,41 +134,32 @@ impl Notes {
         frame.notes == self.buffer.as_ptr() as u64
     }
 
-    /// The notes, each with the number of instructions that might still begin then, its own included;
-    /// `ram` is the host address of RAM.
+    /// Puts the notes into the log of a slice with this limit; those of accesses, calls and returns only if
+    /// they are not of the instruction after `interpreted` others. `ram` is the host address of RAM.
     #[inline]
-    pub fn all(&self, frame: &Frame, ram: u64) -> impl Iterator<Item = (i64, Noted)> {
+    pub fn tell(&self, frame: &Frame, log: &mut NoteLog<'_>, limit: u64, interpreted: Option<u64>, ram: u64) {
         let pairs = (frame.notes - self.buffer.as_ptr() as u64) as usize / NOTE_BYTES;
         let mut rest = &self.buffer[..pairs];
-        std::iter::from_fn(move || {
-            let (note, _) = rest.split_first()?;
+        while let Some(note) = rest.first() {
+            let step = self.steps[(note.step >> KIND_BITS) as usize];
+            let icount = limit.wrapping_sub((budget_of(note.rax) + i64::from(step.rest)) as u64);
             let kind = NoteKind::of(note.step);
             let (own, behind) = rest.split_at(kind.pairs());
             rest = behind;
-            let step = &self.steps[(note.step >> KIND_BITS) as usize];
-            Some((budget_of(note.rax) + i64::from(step.rest), noted(kind, step, own, ram)))
-        })
-    }
-}
-
-#[inline(always)]
-fn noted(kind: NoteKind, step: &Step, own: &[Note], ram: u64) -> Noted {
-    match kind {
-        NoteKind::Block | NoteKind::Instruction | NoteKind::BlockAndInstruction => Noted::Step {
-            address: step.rip,
-            block: kind != NoteKind::Instruction,
-            instruction: kind != NoteKind::Block,
-        },
-        NoteKind::Load | NoteKind::Store => Noted::Access {
-            write: kind == NoteKind::Store,
-            address: own[1].rax,
-            offset: own[1].step - ram,
-            size: step.bytes,
-            value: own[2].rax,
-            high: if step.bytes > 8 { own[2].step } else { 0 },
-        },
-        NoteKind::Call => Noted::Call { target: own[1].rax, back: step.rip, rsp: own[1].step },
-        NoteKind::Return => Noted::Return { target: own[1].rax, rsp: own[1].step },
+            match kind {
+                NoteKind::Block => log.step(icount, step.rip, true, false),
+                NoteKind::Instruction => log.step(icount, step.rip, false, true),
+                NoteKind::BlockAndInstruction => log.step(icount, step.rip, true, true),
+                _ if interpreted == Some(icount) => {}
+                NoteKind::Load | NoteKind::Store => {
+                    let place = (own[1].rax, own[1].step - ram);
+                    let high = if step.bytes > 8 { own[2].step } else { 0 };
+                    log.access(icount, kind == NoteKind::Store, place, step.bytes, [own[2].rax, high]);
+                }
+                NoteKind::Call => log.call(icount, own[1].rax, step.rip, own[1].step),
+                NoteKind::Return => log.return_to(icount, own[1].rax, own[1].step),
+            }
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use crate::codemem::{
     CONTINUE, EXIT_TO_TARGET, Frame, Guest, JUMP, LEAVE, LOAD_X87, X87_IN_IMAGE, X87_IN_STATE, rights,
 };
 use crate::cpu::flags::Flags;
-use crate::cpu::probes::Noted;
 use crate::cpu::state::{BlockEnd, CodeSize, Shadow, cr4, seg};
 use crate::cpu::{Activity, system};
 use crate::jit::{Entry, ExitPoint, Hooks, Jit, JitStats, Key, Tables, regs};
@@ -100,11 +99,9 @@ impl World<'_, '_, '_> {
             return;
         }
         let (limit, ram) = (env.clock.limit, env.mem.ram.host_address());
-        let noted = notes.all(frame, ram).map(|(budget, noted)| (limit.wrapping_sub(budget as u64), noted));
-        let happened = |(icount, noted): &(u64, Noted)| {
-            matches!(noted, Noted::Step { .. }) || interpreted != Some(*icount)
-        };
-        cpu.log_notes(env, noted.filter(happened));
+        if let Some(mut log) = cpu.note_log(env) {
+            notes.tell(frame, &mut log, limit, interpreted, ram);
+        }
         notes.lend(frame);
     }
 

@@ -180,12 +180,17 @@ impl Machine {
     /// Has translated code note what the probes want to see of instructions.
     fn instrument(&mut self) {
         let wants = |kind| self.vcpus.iter().any(|cpu| cpu.probes.wants(kind));
+        let everywhere = (0, u64::MAX);
+        let range = |kind| {
+            let rule = self.probes.on.get(&kind).filter(|_| wants(kind));
+            rule.map(|rule| rule.filter.address.unwrap_or(everywhere))
+        };
         let accesses = self.vcpus.iter().map(|cpu| cpu.probes.noted_accesses());
         let (loads, stores) = accesses.fold((false, false), |a, b| (a.0 | b.0, a.1 | b.1));
         let hooks = Hooks {
             steps: self.vcpus.iter().any(|cpu| cpu.probes.steps()),
-            blocks: wants(ProbeKind::Block),
-            instructions: wants(ProbeKind::Instruction),
+            blocks: range(ProbeKind::Block),
+            instructions: range(ProbeKind::Instruction),
             loads,
             stores,
             calls: wants(ProbeKind::Call) || wants(ProbeKind::Return),

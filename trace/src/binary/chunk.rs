@@ -2,7 +2,7 @@
 
 use super::records::MOST_RECORDS;
 use super::varint::{self, Input};
-use super::{LEVEL, TraceFileError};
+use super::{DENSE_BYTES, DENSE_LEVEL, LEVEL, TraceFileError};
 use dejavm_core::boundary::ProbeRecord;
 
 const MAGIC: [u8; 3] = *b"DJt";
@@ -113,18 +113,24 @@ impl ChunkHeader {
 }
 
 /// What compresses chunks, one after the other.
-pub struct Compressor(zstd::bulk::Compressor<'static>);
+pub struct Compressor {
+    usual: zstd::bulk::Compressor<'static>,
+    dense: zstd::bulk::Compressor<'static>,
+}
 
 impl Default for Compressor {
     fn default() -> Self {
         // zstd fails only without memory.
-        Self(zstd::bulk::Compressor::new(LEVEL).expect("memory to compress chunks"))
+        let new = |level| zstd::bulk::Compressor::new(level).expect("memory to compress chunks");
+        Self { usual: new(LEVEL), dense: new(DENSE_LEVEL) }
     }
 }
 
 /// Appends a chunk with this body.
 pub fn put(out: &mut Vec<u8>, compressor: &mut Compressor, header: ChunkHeader, body: &[u8]) {
-    let stored = compressor.0.compress(body).expect("memory to compress a chunk");
+    let dense = body.len() / DENSE_BYTES >= header.records as usize && header.records > 0;
+    let compressor = if dense { &mut compressor.dense } else { &mut compressor.usual };
+    let stored = compressor.compress(body).expect("memory to compress a chunk");
     let crc = crc32fast::hash(&stored);
     let header = ChunkHeader { stored: stored.len() as u32, raw: body.len() as u32, crc, ..header };
     out.extend_from_slice(&header.to_bytes());

@@ -35,6 +35,10 @@ pub struct ColumnWriter {
 impl ColumnWriter {
     /// The column of argument `k`, of which all arguments are given.
     pub fn encode(&mut self, coding: Coding, k: usize, arguments: &[Vec<u64>]) -> &[u8] {
+        // What is in the table at first is predicted throughout.
+        if coding.minus == 0 && arguments[k].iter().all(|value| *value == 0) {
+            return &[];
+        }
         let of = |n: u8| usize::from(n).checked_sub(1).map(|n| arguments[n].iter());
         let values = arguments[k].iter();
         match (of(coding.context), of(coding.minus)) {

@@ -15,6 +15,12 @@ const DEFINED: u8 = 0;
 /// Shapes with numbers that are looked up by them.
 const NUMBERED: usize = 255;
 
+/// Steps of the icount that are looked up first are below this.
+const QUICK: usize = 32;
+
+/// vCPU, privilege level and CR3 of a shape.
+type ShapeOrigin = (u16, u8, u64);
+
 /// What most records have in common with others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Shape {
@@ -44,6 +50,10 @@ struct ShapeWriter {
     definitions: Vec<u8>,
     /// Which events there are.
     seen: [bool; ProbeKind::COUNT],
+    /// The numbers of shapes of the origin that came last, if no time passes but that of instructions: by
+    /// event and step of the icount.
+    quick: Box<[[u8; QUICK]; ProbeKind::COUNT]>,
+    origin: ShapeOrigin,
 }
 
 impl ShapeWriter {
@@ -55,6 +65,8 @@ impl ShapeWriter {
             bytes: Vec::new(),
             definitions: Vec::new(),
             seen: [false; ProbeKind::COUNT],
+            quick: Box::new([[DEFINED; QUICK]; ProbeKind::COUNT]),
+            origin: (0, 0, 0),
         }
     }
 
@@ -64,10 +76,36 @@ impl ShapeWriter {
         self.bytes.clear();
         self.definitions.clear();
         self.seen.fill(false);
+        self.quick.fill([DEFINED; QUICK]);
     }
 
     #[inline(always)]
     fn put(&mut self, shape: Shape) {
+        let origin = (shape.vcpu, shape.cpl, shape.cr3);
+        if shape.icount < QUICK as u64 && shape.idle_ns == 0 && self.origin == origin {
+            let number = self.quick[usize::from(shape.event)][shape.icount as usize];
+            if number != DEFINED {
+                return self.bytes.push(number);
+            }
+        }
+        self.look_up(shape, origin);
+    }
+
+    #[inline(never)]
+    fn look_up(&mut self, shape: Shape, origin: ShapeOrigin) {
+        self.find(shape);
+        if shape.icount < QUICK as u64 && shape.idle_ns == 0 {
+            if std::mem::replace(&mut self.origin, origin) != origin {
+                self.quick.fill([DEFINED; QUICK]);
+            }
+            let (known, number) = self.known[shape.slot()];
+            if known == shape {
+                self.quick[usize::from(shape.event)][shape.icount as usize] = number;
+            }
+        }
+    }
+
+    fn find(&mut self, shape: Shape) {
         let (known, number) = self.known[shape.slot()];
         if number != DEFINED && known == shape {
             self.bytes.push(number);
@@ -93,7 +131,7 @@ impl ShapeWriter {
     }
 }
 
-/// The arguments of the records of an event: a column for each.
+/// The arguments of the records of an event: a column for each. One that is empty is of zeros.
 type Columns = Vec<Vec<u64>>;
 
 /// The body of a chunk under construction.
@@ -154,15 +192,23 @@ impl Body {
         });
         self.last = record.position;
         let columns = &mut self.events[event];
-        if let (ProbeEvent::Load(a) | ProbeEvent::Store(a), [address, physical, size, value, high]) =
-            (&record.event, &mut columns[..])
-        {
-            address.push(a.address);
-            physical.push(a.physical);
-            size.push(a.size.into());
-            value.push(a.value);
-            high.push(a.high);
-            return;
+        match (&record.event, &mut columns[..]) {
+            (ProbeEvent::Instruction { address: at } | ProbeEvent::Block { address: at }, [address]) => {
+                return address.push(*at);
+            }
+            (ProbeEvent::Load(a) | ProbeEvent::Store(a), [address, physical, size, value, high]) => {
+                address.push(a.address);
+                physical.push(a.physical);
+                size.push(a.size.into());
+                value.push(a.value);
+                // Nearly all are 0: while all are, there is none.
+                if a.high != 0 || !high.is_empty() {
+                    high.resize(address.len() - 1, 0);
+                    high.push(a.high);
+                }
+                return;
+            }
+            _ => {}
         }
         let mut numbers = [0; MOST_ARGUMENTS];
         let count = pack(&record.event, &mut numbers);

@@ -74,7 +74,18 @@ impl ProbeLog {
     /// Something happened.
     #[inline(always)]
     pub fn push_at(&mut self, position: Position, origin: Option<Origin>, event: ProbeEvent) {
-        if self.unfiltered & event.kind().bit() != 0 || self.admits(origin, &event) {
+        if self.unfiltered & event.kind().bit() != 0 {
+            let (cpl, cr3) = origin.map_or((0, 0), |o| (o.cpl, o.cr3));
+            self.records.push(ProbeRecord { position, vcpu: origin.map(|o| o.vcpu as u8), cpl, cr3, event });
+        } else if self.on & event.kind().bit() != 0 {
+            self.push_filtered(position, origin, event);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_filtered(&mut self, position: Position, origin: Option<Origin>, event: ProbeEvent) {
+        if self.admits(origin, &event) {
             let (cpl, cr3) = origin.map_or((0, 0), |o| (o.cpl, o.cr3));
             self.records.push(ProbeRecord { position, vcpu: origin.map(|o| o.vcpu as u8), cpl, cr3, event });
         }

@@ -93,18 +93,21 @@ impl Emitter<'_> {
         if !hooks.steps {
             return before;
         }
-        let instruction = hooks.instructions.then_some(NoteKind::Instruction);
-        let both = if hooks.instructions { NoteKind::BlockAndInstruction } else { NoteKind::Block };
+        let (block, instruction) = match hooks.at(self.rip) {
+            (false, false) => (None, None),
+            (false, true) => (Some(NoteKind::Instruction), Some(NoteKind::Instruction)),
+            (true, false) => (Some(NoteKind::Block), None),
+            (true, true) => (Some(NoteKind::BlockAndInstruction), Some(NoteKind::Instruction)),
+        };
         if self.number > 0 {
-            let begins = hooks.blocks && self.after_branch;
-            self.note_step(if begins { Some(both) } else { instruction });
-        } else if hooks.blocks {
+            self.note_step(if self.after_branch { block } else { instruction });
+        } else if hooks.blocks.is_some() {
             // Whether a block begins depends on where it was come from. Flags are in AX.
             let (other, done) = (self.asm.label(), self.asm.label());
             self.asm.alu_imm(Alu::Cmp, Width::Q, frame(field::BLOCK_NEXT), 0);
             self.asm.jcc(4, other);
             self.asm.store_imm(Width::Q, frame(field::BLOCK_NEXT), 0);
-            self.note_step(Some(both));
+            self.note_step(block);
             self.asm.jmp(done);
             self.asm.bind(other);
             self.note_step(instruction);
@@ -271,7 +274,8 @@ impl Emitter<'_> {
     /// Whether the run loop has to see an instruction itself: each iteration of a string is an
     /// instruction.
     pub(super) fn run_loop_sees(&self) -> bool {
-        self.hooks.instructions && (self.insn.has(insn_flags::REP) || self.insn.has(insn_flags::REPNE))
+        self.hooks.instructions.is_some()
+            && (self.insn.has(insn_flags::REP) || self.insn.has(insn_flags::REPNE))
     }
 
     /// Leaves before the instruction, which the run loop is to interpret.

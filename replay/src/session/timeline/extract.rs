@@ -24,6 +24,11 @@ pub const PIECE_ICOUNT: Icount = 1 << 18;
 /// A part is worth a restore if it is at least so long.
 const LEAST_PART_ICOUNT: Icount = 1 << 21;
 
+/// Beside a part of this length a restore does not count.
+const WORTH_A_RESTORE_ICOUNT: Icount = 1 << 25;
+/// Of a short stretch, each machine gets about so many parts.
+const PARTS_OF_A_MACHINE: u64 = 6;
+
 /// The stretch and what is to be seen of it.
 #[derive(Clone, Debug)]
 pub struct Extraction {
@@ -169,12 +174,15 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
 
     fn parts(&self, from: Icount, to: Icount, machines: usize) -> Vec<Part> {
         let mut starts = vec![from];
+        // Each part costs a restore, and the last ones must not keep one machine busy alone.
+        let share = (to - from) / (PARTS_OF_A_MACHINE * machines.max(1) as u64);
+        let least = share.clamp(LEAST_PART_ICOUNT, WORTH_A_RESTORE_ICOUNT);
         if machines > 1 {
             for icount in self.checkpoints().icounts_between(from, to) {
                 // The part begins with a piece, behind the checkpoint.
                 let start = (icount / PIECE_ICOUNT + 1) * PIECE_ICOUNT;
                 let before = starts.last().copied().unwrap_or(from);
-                if start >= before + LEAST_PART_ICOUNT && start + LEAST_PART_ICOUNT <= to {
+                if start >= before + least && start + LEAST_PART_ICOUNT <= to {
                     starts.push(start);
                 }
             }
