@@ -502,3 +502,67 @@ fn a_guest_that_rewrites_its_code_all_day_fills_no_more_than_the_cache() {
         panic!("{difference}");
     }
 }
+
+/// A guest that follows a chain through 48 pages, again and again, and changes each place where it was.
+fn following_a_chain() -> Vec<u8> {
+    const TABLE: u32 = 0x14_0000;
+    const PLACES: u32 = 48 * 8;
+    const STRIDE: i32 = 512;
+    assembled(|a| {
+        let (mut fill, mut round, mut chase) = (a.create_label(), a.create_label(), a.create_label());
+        // OSFXSR
+        a.mov(rax, cr4)?;
+        a.or(eax, 1 << 9)?;
+        a.mov(cr4, rax)?;
+        a.mov(edi, TABLE)?;
+        a.xor(ecx, ecx)?;
+        a.set_label(&mut fill)?;
+        // Place n leads to place (n * 85 + 5) modulo their number, which leads through all of them.
+        a.imul_3(eax, ecx, 85)?;
+        a.add(eax, 5)?;
+        a.xor(edx, edx)?;
+        a.mov(ebx, PLACES)?;
+        a.div(ebx)?;
+        a.imul_3(edx, edx, STRIDE)?;
+        a.imul_3(eax, ecx, STRIDE)?;
+        a.mov(dword_ptr(rdi + rax), edx)?;
+        a.inc(ecx)?;
+        a.cmp(ecx, PLACES)?;
+        a.jne(fill)?;
+        a.set_label(&mut round)?;
+        a.mov(esi, 9000)?;
+        a.xor(eax, eax)?;
+        a.set_label(&mut chase)?;
+        a.mov(eax, dword_ptr(rdi + rax))?;
+        a.inc(dword_ptr(rdi + rax + 8))?;
+        a.movups(xmm1, xmmword_ptr(rdi + rax))?;
+        a.paddd(xmm2, xmm1)?;
+        a.add(dword_ptr(rdi + rax + 12), esi)?;
+        a.dec(esi)?;
+        a.jne(chase)?;
+        a.add(r8, qword_ptr(rdi + rax + 8))?;
+        a.jmp(round)
+    })
+}
+
+#[test]
+fn loops_that_go_to_many_pages_see_what_others_see_there() {
+    if no_translator() {
+        return;
+    }
+    let code = following_a_chain();
+    let [mut a, mut b] = [Accel::Interp, Accel::Jit].map(|accel| machine(accel, &code, 1));
+    // Long enough for a loop to have what it keeps made larger, and to be left in the midst of it.
+    for icount in [40_000, 90_001, 90_007, 150_003, 300_000] {
+        let limit = RunLimit::to_icount(icount);
+        assert_eq!(a.run(&limit), b.run(&limit));
+        if let Some(difference) = compare(&mut a, &mut b) {
+            panic!("at {icount}: {difference}");
+        }
+        if icount == 90_007 {
+            b.set_accel(Accel::Interp).expect("an engine");
+        } else if b.accel() == Accel::Interp {
+            b = eager(Accel::Jit, b);
+        }
+    }
+}

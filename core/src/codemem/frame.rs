@@ -27,8 +27,11 @@ pub struct Frame {
     pub slots: [u64; 16],
     /// What to add to a linear address for the host address, for each window of the block.
     pub windows: [u64; 4],
-    /// For each page that a loop keeps: its linear address, and what to add for the host address.
-    pub pages: [[u64; 2]; 4],
+    /// The ranges of pages that a loop keeps.
+    pub kept: [Kept; KEPT],
+    /// The low half: so many accesses more may lie outside of what is kept before [`super::WIDEN`] is asked
+    /// for. The high half: the budget when that was set, modulo 2^32.
+    pub misses: u64,
     /// What RAX holds: the arithmetic flags in its low half (AH as LAHF stores it, AL = OF), and from
     /// bit [`BUDGET_SHIFT`] on the instructions that may still begin, without those of the block.
     pub rax: u64,
@@ -81,8 +84,22 @@ pub struct Frame {
     pub notes_full: u64,
     /// Not 0 if a block begins with the next instruction.
     pub block_next: u64,
-    /// Fills up the frame.
-    pub reserved: u64,
+}
+
+/// How many ranges a loop keeps.
+pub const KEPT: usize = 4;
+
+/// Pages that lie one behind the other, linearly and in the host's memory: accesses of one kind and size
+/// may go there.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The first linear address.
+    pub low: u64,
+    /// The size of the range, less that of an access.
+    pub limit: u64,
+    /// What to add to a linear address for the host address.
+    pub delta: u64,
 }
 
 /// Where the budget begins in [`Frame::rax`].
@@ -107,6 +124,18 @@ impl Frame {
     #[inline]
     pub fn budget(&self) -> i64 {
         budget_of(self.rax)
+    }
+
+    /// From now on, so many accesses may lie outside of what is kept.
+    #[inline]
+    pub fn count_misses(&mut self, misses: u32) {
+        self.misses = u64::from(self.budget() as u32) << 32 | u64::from(misses);
+    }
+
+    /// The instructions since [`Self::count_misses`], modulo 2^32.
+    #[inline]
+    pub fn since_misses_counted(&self) -> u32 {
+        ((self.misses >> 32) as u32).wrapping_sub(self.budget() as u32)
     }
 
     /// Sets the budget.
@@ -161,7 +190,7 @@ pub const X87_IN_IMAGE: u64 = 2;
 
 /// Offsets of the fields, for the translator.
 pub mod field {
-    use super::{Frame, offset_of};
+    use super::{Frame, Kept, offset_of};
 
     /// [`Frame::tlb`].
     pub const TLB: i32 = offset_of!(Frame, tlb) as i32;
@@ -199,8 +228,18 @@ pub mod field {
     pub const SLOTS: i32 = offset_of!(Frame, slots) as i32;
     /// [`Frame::windows`].
     pub const WINDOWS: i32 = offset_of!(Frame, windows) as i32;
-    /// [`Frame::pages`].
-    pub const PAGES: i32 = offset_of!(Frame, pages) as i32;
+    /// [`Frame::kept`].
+    pub const KEPT: i32 = offset_of!(Frame, kept) as i32;
+    /// The size of each.
+    pub const KEPT_BYTES: i32 = size_of::<Kept>() as i32;
+    /// [`Kept::low`] in it.
+    pub const LOW: i32 = offset_of!(Kept, low) as i32;
+    /// [`Kept::limit`] in it.
+    pub const LIMIT: i32 = offset_of!(Kept, limit) as i32;
+    /// [`Kept::delta`] in it.
+    pub const DELTA: i32 = offset_of!(Kept, delta) as i32;
+    /// [`Frame::misses`].
+    pub const MISSES: i32 = offset_of!(Frame, misses) as i32;
     /// [`Frame::rax`].
     pub const RAX: i32 = offset_of!(Frame, rax) as i32;
     /// [`Frame::vectors`].

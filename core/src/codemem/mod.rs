@@ -12,7 +12,9 @@
 //!   of the size of its entries;
 //! - it reads and writes guest RAM at addresses made of an entry of the soft TLB that matched
 //!   *this* access, with its size, or a range of addresses around it, or another access to the same
-//!   page, since which no Rust code has run that could change translations; and of nothing else;
+//!   page, since which no Rust code has run that could change translations; or of a range of linear
+//!   pages, each with an entry that matched such an access, that lie one behind the other in one view of
+//!   RAM (what [`Guest::interpret`] makes of [`WIDEN`] included), likewise; and of nothing else;
 //! - it reads and writes the vector registers and MXCSR at the addresses in the frame, which are
 //!   those of the vCPU that it runs for;
 //! - it reads and writes the system flags, IA32_KERNEL_GS_BASE and the number of the table of
@@ -32,8 +34,8 @@ mod frame;
 mod region;
 
 pub use frame::{
-    BUDGET_SHIFT, EXIT_TO_TARGET, Frame, NOTE_BYTES, Note, X87_IN_HOST, X87_IN_IMAGE, X87_IN_STATE,
-    budget_of, field, rights,
+    BUDGET_SHIFT, EXIT_TO_TARGET, Frame, KEPT, Kept, NOTE_BYTES, Note, X87_IN_HOST, X87_IN_IMAGE,
+    X87_IN_STATE, budget_of, field, rights,
 };
 pub use region::CodeRegion;
 
@@ -47,6 +49,10 @@ pub trait Guest {
 /// Not a site: puts the guest's x87 state into the image, and [`Frame::x87`] to
 /// [`X87_IN_IMAGE`] if the host's unit may run with it. The answer is [`CONTINUE`].
 pub const LOAD_X87: u32 = u32::MAX;
+/// Not a site, but the first of [`KEPT`] times two: has a range of pages that a loop keeps made as large as
+/// can be, number n being (this - [`WIDEN`]) / 2, for accesses that write if it is odd. Nothing that was
+/// checked becomes wrong. The answer is [`CONTINUE`].
+pub const WIDEN: u32 = LOAD_X87 - 2 * KEPT as u32;
 /// Go on behind the site.
 pub const CONTINUE: u32 = 0;
 /// Leave generated code; the state of the guest is not in the frame.

@@ -1,7 +1,7 @@
 //! From a place in guest RAM to a translated block.
 //!
-//! A block goes on over branches that are not taken, as long as it stays in its page. It
-//! depends on no byte outside that page, so a store to it drops all that there is to drop. An
+//! A block goes on over branches that are not taken, and behind jumps, as long as it stays in its page.
+//! It depends on no byte outside that page, so a store to it drops all that there is to drop. An
 //! instruction that crosses the end of a page is a block of its own.
 
 use super::emit::{Emitter, LOOP_LIMIT, loop_end};
@@ -13,7 +13,7 @@ use crate::cpu::state::CodeSize;
 use crate::cpu::step::MAX_INSN_BYTES;
 use crate::mem::Memory;
 use crate::types::{PAGE_OFFSET_MASK, PAGE_SIZE};
-use iced_x86::Instruction;
+use iced_x86::{Code, Instruction};
 
 /// The most decoded blocks that one translated block is made of.
 pub(super) const PARTS: usize = 8;
@@ -24,7 +24,7 @@ impl Jit {
         if self.is_full() {
             self.clear();
         }
-        let (insns, decoded) = read_block(mem, code, key)?;
+        let (insns, decoded) = read_block(mem, code, key, !self.hooks.any())?;
         let end = loop_end(&decoded).filter(|_| !self.hooks.any());
         let plan = match key.plain || self.hooks.any() {
             true => windows::Plan::default(),
@@ -153,29 +153,51 @@ impl Jit {
 }
 
 /// The instructions of a block, in both forms: decoded blocks as long as branches that are not taken
-/// lie between them.
-fn read_block(mem: &mut Memory, code: &mut DecodeCache, key: Key) -> Option<(Vec<Insn>, Vec<Instruction>)> {
+/// lie between them, or jumps, if those are `followed`.
+fn read_block(
+    mem: &mut Memory,
+    code: &mut DecodeCache,
+    key: Key,
+    followed: bool,
+) -> Option<(Vec<Insn>, Vec<Instruction>)> {
     let mut insns = Vec::with_capacity(BLOCK_LIMIT);
-    let mut decoded = Vec::with_capacity(BLOCK_LIMIT);
-    let mut at = 0;
-    for _ in 0..PARTS {
-        let offset = key.ram_offset + at;
+    let mut decoded: Vec<Instruction> = Vec::with_capacity(BLOCK_LIMIT);
+    let page = key.ram_offset & !PAGE_OFFSET_MASK;
+    let (mut at, mut jumped) = (key.linear, false);
+    'parts: for _ in 0..PARTS {
+        let offset = page | (at & PAGE_OFFSET_MASK);
         let Found::Block(block) = code.block_at(mem, offset as usize, CodeSize::Bits64) else { break };
         let part = code.insns(block);
         let in_page = (PAGE_SIZE - (offset & PAGE_OFFSET_MASK)) as usize;
         let bytes = mem.ram.slice(offset as usize, in_page);
-        let mut decoder = decoder(bytes, CodeSize::Bits64, key.linear.wrapping_add(at));
+        let mut decoder = decoder(bytes, CodeSize::Bits64, at);
         for insn in part {
+            // What the block has already is a loop, or soon has a block of its own.
+            if jumped && decoded.iter().any(|i| i.ip() == at) {
+                break 'parts;
+            }
             decoded.push(decoder.decode());
-            at += u64::from(insn.len);
+            insns.push(*insn);
+            at = at.wrapping_add(u64::from(insn.len));
         }
-        insns.extend_from_slice(part);
-        let goes_on = decoded.last().is_some_and(|i| !ends_block(i) || i.is_jcc_short_or_near());
-        if !goes_on || (key.ram_offset + at) & PAGE_OFFSET_MASK == 0 {
+        let Some(last) = decoded.last() else { break };
+        match jump_within_page(last).filter(|_| followed) {
+            Some(target) => (at, jumped) = (target, true),
+            None if ends_block(last) && !last.is_jcc_short_or_near() => break,
+            None => {}
+        }
+        if (at ^ key.linear) & !PAGE_OFFSET_MASK != 0 {
             break;
         }
     }
     (!insns.is_empty()).then_some((insns, decoded))
+}
+
+/// Where an unconditional jump of 64-bit code goes, if that is in its own page.
+fn jump_within_page(i: &Instruction) -> Option<u64> {
+    let jump = matches!(i.code(), Code::Jmp_rel8_64 | Code::Jmp_rel32_64);
+    let target = i.near_branch_target();
+    (jump && (target ^ i.ip()) & !PAGE_OFFSET_MASK == 0).then_some(target)
 }
 
 const _: () = assert!((PARTS * BLOCK_LIMIT + LOOP_LIMIT) * 200 < BLOCK_ROOM);

@@ -3,14 +3,22 @@
 use super::run_loop::{Runner, Target, TripleFault};
 use crate::boundary::ProbeEvent;
 use crate::codemem::{
-    CONTINUE, EXIT_TO_TARGET, Frame, Guest, JUMP, LEAVE, LOAD_X87, X87_IN_IMAGE, X87_IN_STATE, rights,
+    CONTINUE, EXIT_TO_TARGET, Frame, Guest, JUMP, KEPT, LEAVE, LOAD_X87, WIDEN, X87_IN_IMAGE, X87_IN_STATE,
+    rights,
 };
 use crate::cpu::flags::Flags;
 use crate::cpu::state::{BlockEnd, CodeSize, Shadow, cr4, seg};
 use crate::cpu::{Activity, system};
 use crate::jit::{Entry, ExitPoint, Hooks, Jit, JitStats, Key, Tables, regs};
 use crate::mem::{AccessKind, MmuIndex};
-use crate::types::PAGE_OFFSET_MASK;
+use crate::types::{PAGE_OFFSET_MASK, PAGE_SIZE};
+
+/// When so many accesses of loops lay outside of what they keep, that is made larger,
+const MISSES: u64 = 1024;
+/// if there was one in so many instructions: it takes as long as thousands of them.
+const DENSE: u64 = 12;
+/// By at most so many pages each way.
+const FAR: u64 = 64;
 
 /// What generated code runs against.
 struct World<'w, 'a, 'e> {
@@ -71,6 +79,7 @@ impl World<'_, '_, '_> {
         frame.set_ax(regs::flags_to_ax(state.flags.arithmetic()));
         let clock = &*self.runner.env.clock;
         frame.set_budget((clock.limit - clock.icount) as i64);
+        frame.count_misses(MISSES as u32);
     }
 
     /// Registers and flags, from the vCPU, behind [`Self::put_back`].
@@ -105,13 +114,49 @@ impl World<'_, '_, '_> {
         notes.lend(frame);
     }
 
-    /// Registers and flags, to the vCPU.
+    /// The x87 state, to the vCPU.
     #[inline]
-    fn put_back(&mut self, frame: &mut Frame) {
+    fn put_x87_back(&mut self, frame: &mut Frame) {
         if frame.x87 == X87_IN_IMAGE {
             self.tables.x87.take(&mut self.runner.cpu.state.x87);
             frame.x87 = X87_IN_STATE;
         }
+    }
+
+    /// Makes a range of pages that a loop keeps as large as can be: the pages beside it that may be
+    /// accessed likewise are put beside it in the other view of RAM.
+    #[cold]
+    fn widen(&mut self, frame: &mut Frame, number: usize, write: bool) {
+        let instructions = frame.since_misses_counted();
+        frame.count_misses(MISSES as u32);
+        if u64::from(instructions) > MISSES * DENSE {
+            return;
+        }
+        let (cpu, ram) = (&*self.runner.cpu, &mut self.runner.env.mem.ram);
+        // What another access keeps must stay where it is.
+        let others = (0..KEPT).filter(|n| *n != number).map(|n| frame.kept[n]);
+        let may_move = !others.into_iter().any(|kept| ram.is_placed(kept.low.wrapping_add(kept.delta)));
+        let mut place = |page: u64| {
+            let offset = cpu.tlb.find_fast(cpu.mmu, page, write)?;
+            ram.place(page, offset, may_move)
+        };
+        let kept = &mut frame.kept[number];
+        let Some(host) = place(kept.low) else { return };
+        kept.delta = host.wrapping_sub(kept.low);
+        let mut grow = |towards: u64| {
+            let page = |n: u64| towards.wrapping_mul(n * PAGE_SIZE).wrapping_add(kept.low);
+            let mut beside = |n: u64| place(page(n)) == Some(page(n).wrapping_add(kept.delta));
+            (1..=FAR).take_while(|n| beside(*n)).count() as u64 * PAGE_SIZE
+        };
+        let (above, below) = (grow(1), grow(1_u64.wrapping_neg()));
+        kept.low = kept.low.wrapping_sub(below);
+        kept.limit += above + below;
+    }
+
+    /// Registers and flags, to the vCPU.
+    #[inline]
+    fn put_back(&mut self, frame: &mut Frame) {
+        self.put_x87_back(frame);
         let state = &mut self.runner.cpu.state;
         regs::from_slots(frame, &mut state.regs);
         let (ax, flags) = &mut self.flags;
@@ -130,6 +175,12 @@ impl Guest for World<'_, '_, '_> {
                 self.tables.x87.put(&self.runner.cpu.state.x87);
                 frame.x87 = X87_IN_IMAGE;
             }
+            return CONTINUE;
+        }
+        if site >= WIDEN {
+            let (number, write) = ((site - WIDEN) / 2, (site - WIDEN) % 2 != 0);
+            self.put_x87_back(frame);
+            self.widen(frame, number as usize, write);
             return CONTINUE;
         }
         self.put_back(frame);

@@ -5,8 +5,8 @@ use super::error::Damage;
 /// For events: they are few and small, so the time does not count.
 pub(super) const LEVEL_EVENTS: i32 = 12;
 /// For images: kernels and initrds are mostly compressed already, and a recording should start
-/// at once; zstd stores what does not shrink.
-pub(super) const LEVEL_IMAGE: i32 = 3;
+/// at once: at this level zstd gives up early where nothing shrinks.
+pub(super) const LEVEL_IMAGE: i32 = -1;
 /// For start states: the guest waits while one is written.
 pub(super) const LEVEL_START: i32 = 1;
 

@@ -4,6 +4,7 @@ use super::lazy::{By, How, Redo};
 use super::{Emitted, Emitter, Host};
 use crate::cpu::exec::form::{Shape, shape, width};
 use crate::jit::asm::{Alu, Rm, Width, host};
+use crate::jit::regs::{pinned, slot};
 use iced_x86::{Instruction, Mnemonic};
 
 /// An operation on two operands.
@@ -62,6 +63,17 @@ fn binary(e: &mut Emitter<'_>, i: &Instruction, op: Binary) -> Emitted {
     let [r0, r1, ..] = e.insn.r;
     let imm = e.insn.imm;
     match shape {
+        Shape::RegReg if in_place(op, w, r0) => {
+            let from = e.read_sized(w, r1, host::RDX);
+            op.prepare(e);
+            op.with(e, w, Rm::M(slot(r0)), from);
+            e.flags_written();
+        }
+        Shape::RegImm if in_place(op, w, r0) => {
+            op.prepare(e);
+            op.with_imm(e, w, Rm::M(slot(r0)), imm);
+            e.flags_written();
+        }
         Shape::RegReg => {
             let from = e.read_sized(w, r1, host::RDX);
             let to = e.target(w, r0, host::RCX);
@@ -103,6 +115,11 @@ fn binary(e: &mut Emitter<'_>, i: &Instruction, op: Binary) -> Emitted {
         Shape::Reg | Shape::Mem => return Emitted::No,
     }
     Emitted::Done
+}
+
+/// Whether a register in the frame can be the host's memory operand: 32 bits clear the upper half.
+fn in_place(op: Binary, w: Width, r: u8) -> bool {
+    r < 16 && pinned(r).is_none() && (w != Width::D || !op.writes())
 }
 
 fn finish(e: &mut Emitter<'_>, op: Binary, w: Width, r: u8, to: u8) {

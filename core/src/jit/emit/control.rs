@@ -25,6 +25,9 @@ fn jcc(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
 
 fn jmp(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
     let Some(to) = target(e, i) else { return Emitted::No };
+    if e.comes_next(to) {
+        return Emitted::Done;
+    }
     e.go_to(to);
     Emitted::End
 }

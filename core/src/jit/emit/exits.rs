@@ -68,7 +68,15 @@ pub(super) enum Cold {
     /// A window of instruction `number` at `rip` is not within a page.
     Narrow { label: Label, number: u32, rip: u64, flags: FlagState },
     /// An access goes to another page than the one that it keeps.
-    OtherPage { label: Label, resume: Label, slow: Label, access: Access, kept: Kept },
+    OtherPage {
+        label: Label,
+        again: Label,
+        slow: Label,
+        access: Access,
+        kept: Kept,
+        vectors: bool,
+        x87: bool,
+    },
     /// The code that a call expects to be returned to, at linear address `rip`.
     Return { label: Label, rip: u64 },
     /// A return that was not expected, to linear address RCX; RSP moves by `released` bytes.
@@ -123,13 +131,7 @@ impl Emitter<'_> {
                     }
                     Behind::Resume(resume) => {
                         self.asm.call_to(self.thunks.slow);
-                        // What allowed it before does so still.
-                        if resume.x87 {
-                            self.load_x87(None);
-                        }
-                        if resume.vectors {
-                            self.asm.call_to(self.thunks.load_vectors);
-                        }
+                        self.load_units(resume.vectors, resume.x87);
                         self.restore_as(resume.flags);
                         self.asm.jmp(resume.label);
                     }
@@ -190,10 +192,11 @@ impl Emitter<'_> {
                 let exit = self.exits.last_mut().expect("just made");
                 exit.link.as_mut().expect("a linked one").plain = true;
             }
-            Cold::OtherPage { label, resume, slow, access, kept } => {
+            Cold::OtherPage { label, again, slow, access, kept, vectors, x87 } => {
                 self.asm.bind(label);
-                self.find_and_keep(access, kept, slow);
-                self.asm.jmp(resume);
+                self.keep_another(access, kept, slow, again);
+                self.load_units(vectors, x87);
+                self.asm.jmp(again);
             }
             Cold::Return { label, rip } => {
                 self.asm.bind(label);

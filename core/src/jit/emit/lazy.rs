@@ -10,7 +10,7 @@ use crate::cpu::insn::HIGH_BYTE;
 use crate::jit::asm::{Alu, Asm, Rm, Width, host};
 use crate::jit::host::{Family, Trust};
 use crate::jit::regs::pinned;
-use iced_x86::{ConditionCode, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{Code, ConditionCode, Instruction, Mnemonic, OpKind, Register};
 
 /// How far is looked ahead.
 const FAR: usize = 24;
@@ -105,6 +105,10 @@ enum Role {
 fn role(i: &Instruction, trust: Trust) -> Role {
     use Mnemonic::*;
     // MOVSD is a string instruction, too, and MOVSXD to 16 bits is interpreted.
+    // The block goes on behind it, or ends with it.
+    if matches!(i.code(), Code::Jmp_rel8_64 | Code::Jmp_rel32_64) {
+        return Role::Neutral;
+    }
     let special = i.is_string_instruction() || (i.mnemonic() == Movsxd && i.op0_register().is_gpr16());
     let prefixed = i.has_lock_prefix() || i.has_rep_prefix() || i.has_repne_prefix() || special;
     let operands = (0..i.op_count())

@@ -7,14 +7,16 @@
 //!
 //! **Pages.** Some accesses that go through no window keep the page that they were to last, in the frame:
 //! the first form finds it in the soft TLB, the second compares, and looks up another one if there is
-//! need. So an address that comes out of memory need not wait for the look-up. What is kept is of use only
+//! need. So an address that comes out of memory need not wait for the look-up. A loop that goes to another
+//! page again and again has the range of its pages made larger: pages beside it that may be accessed
+//! likewise are put beside it in another view of RAM (`Ram::place`). What is kept is of use only
 //! while nobody but generated code runs: behind an instruction of such a block that was interpreted, the
 //! block is left; and one with an instruction that always is, or that chooses another table, keeps no page.
 
 use super::Emitter;
 use super::exits::Cold;
 use super::flags::{FlagState, needs_of};
-use crate::codemem::{BUDGET_SHIFT, field};
+use crate::codemem::{BUDGET_SHIFT, KEPT, WIDEN, field};
 use crate::cpu::Insn;
 use crate::cpu::decode_cache::BLOCK_LIMIT;
 use crate::jit::asm::{Alu, Label, Mem, Rm, Width, host};
@@ -49,16 +51,12 @@ pub(super) struct Loop {
     /// The windows that are open where the second form begins.
     open: u8,
     /// The accesses that keep a page: the numbers of the instructions, and which tag matched.
-    keepers: [(u32, i32); PAGES],
+    keepers: [(u32, i32); KEPT],
     /// How many there are; `None` if none may.
     kept: Option<u8>,
 }
 
-/// So many pages are kept at most.
-const PAGES: usize = 4;
-const _: () = assert!(size_of::<[[u64; 2]; PAGES]>() as i32 <= field::RAX - field::PAGES);
-
-/// A page that an access keeps.
+/// A page that an access keeps, or a range of pages.
 #[derive(Clone, Copy)]
 pub(super) struct Kept {
     number: u8,
@@ -67,18 +65,28 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    fn field(self, n: i32) -> Rm {
-        Rm::M(Mem::at(host::RSP, field::PAGES + 16 * i32::from(self.number) + 8 * n))
+    fn field(self, at: i32) -> Rm {
+        Rm::M(Mem::at(host::RSP, field::KEPT + field::KEPT_BYTES * i32::from(self.number) + at))
     }
 
     /// Its linear address.
-    pub(super) fn tag(self) -> Rm {
-        self.field(0)
+    pub(super) fn low(self) -> Rm {
+        self.field(field::LOW)
+    }
+
+    /// How far behind that an access may begin.
+    pub(super) fn limit(self) -> Rm {
+        self.field(field::LIMIT)
     }
 
     /// What to add for the host address.
     pub(super) fn delta(self) -> Rm {
-        self.field(1)
+        self.field(field::DELTA)
+    }
+
+    /// What has it made larger.
+    pub(super) fn widen(self, write: bool) -> u32 {
+        WIDEN + 2 * u32::from(self.number) + u32::from(write)
     }
 }
 
@@ -103,7 +111,7 @@ impl Emitter<'_> {
     /// The block is a loop.
     pub fn set_loop(&mut self, end: usize, invariant: u8) {
         let head = self.asm.label();
-        let (keepers, kept) = ([(0, 0); PAGES], Some(0));
+        let (keepers, kept) = ([(0, 0); KEPT], Some(0));
         let end = end as u32;
         self.own_loop = Some(Loop { end, invariant, head, behind: None, open: 0, keepers, kept });
     }
@@ -118,7 +126,7 @@ impl Emitter<'_> {
         let known = own.keepers[..usize::from(count)].iter().position(|keeper| *keeper == this);
         match known {
             Some(place) if found => Some(Kept { number: place as u8, found }),
-            None if !found && usize::from(count) < PAGES => {
+            None if !found && usize::from(count) < KEPT => {
                 own.keepers[usize::from(count)] = this;
                 own.kept = Some(count + 1);
                 Some(Kept { number: count, found })
@@ -140,11 +148,13 @@ impl Emitter<'_> {
         }
     }
 
-    /// Notes the page of the entry at RDX; RCX is lost, and holds what to add then.
-    pub(super) fn keep_page(&mut self, kept: Kept, tag: i32) {
+    /// Notes the page of the entry at RDX, for accesses of so many bytes; RCX is lost, and holds what to
+    /// add then.
+    pub(super) fn keep_page(&mut self, kept: Kept, tag: i32, bytes: usize) {
         let entry = |at| Rm::Gs(Mem::at(host::RDX, at));
         self.asm.load(Width::Q, host::RCX, entry(tag));
-        self.asm.store(Width::Q, kept.tag(), host::RCX);
+        self.asm.store(Width::Q, kept.low(), host::RCX);
+        self.asm.store_imm(Width::Q, kept.limit(), 0x1000 - bytes as u64);
         self.asm.load(Width::Q, host::RCX, entry(tlb_layout::DELTA));
         self.asm.store(Width::Q, kept.delta(), host::RCX);
     }
@@ -222,11 +232,9 @@ impl Emitter<'_> {
         // JS
         self.asm.jcc(8, label);
         self.cold.push(Cold::Side { label, number: u32::MAX, flags: self.flags, rip: self.start });
-        let mut rip = self.start;
         for (n, (i, insn)) in decoded.iter().zip(insns).take(own.end as usize + 1).enumerate() {
             self.followed = n + 1 < decoded.len();
-            self.instruction(i, insn, rip, false);
-            rip = rip.wrapping_add(u64::from(insn.len));
+            self.instruction(i, insn, i.ip(), false);
         }
         self.number = count;
     }

@@ -11,6 +11,7 @@ use crate::cpu::state::seg;
 use crate::jit::asm::{Alu, Label, Mem, NONE, Rm, Width, host};
 use crate::jit::regs::pinned;
 use crate::mem::tlb_layout;
+use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE};
 
 /// An access through registers that the host has in registers.
 #[derive(Clone, Copy)]
@@ -73,6 +74,8 @@ impl Emitter<'_> {
         match self.effective() {
             Effective::Unknown => return false,
             Effective::Constant(ea) => self.asm.mov_imm(host::RCX, ea),
+            // Cold registers are in RCX already.
+            Effective::Sum(Mem { base: host::RCX, index: NONE, disp: 0, .. }) if width == Width::Q => {}
             Effective::Sum(m) if m.index == NONE && m.disp == 0 => {
                 self.asm.load(width, host::RCX, Rm::R(m.base));
             }
@@ -109,7 +112,11 @@ impl Emitter<'_> {
             return None;
         }
         self.spoil_flags();
-        self.memory_lazily(bytes, write, false)
+        let m = self.memory_lazily(bytes, write, false)?;
+        if m.disp != 0 {
+            self.asm.lea(Width::Q, host::RCX, m);
+        }
+        Some(Mem::at(host::RCX, 0))
     }
 
     /// [`Self::memory`], but flags need not be in AX; and a multiple of `bytes`, which is 16 then, if
@@ -119,9 +126,48 @@ impl Emitter<'_> {
             return None;
         }
         self.spoil_flags_lazily();
+        if let Some(address) = self.constant(bytes, aligned) {
+            return Some(self.translate_constant(address, write));
+        }
         let found = self.linear();
         debug_assert!(found);
         Some(self.translate(bytes, write, aligned))
+    }
+
+    /// The linear address of the memory operand, if it is known and the access lies within a page.
+    fn constant(&mut self, bytes: usize, aligned: bool) -> Option<u64> {
+        let insn = self.insn;
+        let known = insn.base == insn::RIP || (insn.base == insn::ZERO && insn.index == insn::ZERO);
+        if !known || insn.seg != SEG_FLAT || self.notes_accesses() {
+            return None;
+        }
+        let Effective::Constant(address) = self.effective() else { return None };
+        let within = (address & PAGE_OFFSET_MASK) + bytes as u64 <= PAGE_SIZE;
+        (within && (!aligned || address % 16 == 0)).then_some(address)
+    }
+
+    /// [`Self::translate`] for an access within the page of a known linear address: its entry is known,
+    /// too.
+    fn translate_constant(&mut self, address: u64, write: bool) -> Mem {
+        debug_assert!(self.flags.host == Host::None);
+        let slow = self.slow_label();
+        let (page, offset) = (address & !PAGE_OFFSET_MASK, address & PAGE_OFFSET_MASK);
+        let slot = (address >> PAGE_SHIFT) as usize % tlb_layout::ENTRIES;
+        let at = |field| {
+            let disp = (slot << tlb_layout::ENTRY_SHIFT) as i32 + field;
+            Rm::Gs(Mem { base: NONE, index: NONE, scale: 0, disp })
+        };
+        let tag = at(if write { tlb_layout::WRITE_TAG } else { tlb_layout::READ_TAG });
+        if i32::try_from(page as i64).is_ok() {
+            self.asm.alu_imm(Alu::Cmp, Width::Q, tag, page);
+        } else {
+            self.asm.mov_imm(host::RCX, page);
+            self.asm.alu(Alu::Cmp, Width::Q, host::RCX, tag);
+        }
+        // JNE
+        self.asm.jcc(5, slow);
+        self.asm.load(Width::Q, host::RCX, at(tlb_layout::HOST));
+        Mem::at(host::RCX, offset as i32)
     }
 
     /// [`Self::memory_lazily`] for whoever can use any operand with RCX in it: the address that a register
@@ -148,22 +194,23 @@ impl Emitter<'_> {
             }
             Some(kept) if !kept.found => self.find_and_keep(access, kept, slow),
             Some(kept) => {
-                let (label, resume) = (self.asm.label(), self.asm.label());
-                self.cold.push(Cold::OtherPage { label, resume, slow, access, kept });
+                let (label, again) = (self.asm.label(), self.asm.label());
+                let (vectors, x87) = (self.vectors, self.x87);
+                self.cold.push(Cold::OtherPage { label, again, slow, access, kept, vectors, x87 });
+                self.asm.bind(again);
                 self.address_in(host::RCX, access);
                 let offset = if direct.is_some() { host::RCX } else { host::RDX };
                 if direct.is_none() {
                     self.asm.mov(offset, host::RCX);
                 }
-                self.asm.alu(Alu::Xor, Width::Q, offset, kept.tag());
-                self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::R(offset), 0x1000 - bytes as u64);
+                self.asm.alu(Alu::Sub, Width::Q, offset, kept.low());
+                self.asm.alu(Alu::Cmp, Width::Q, offset, kept.limit());
                 // JA
                 self.asm.jcc(7, label);
                 match direct {
                     Some(_) => self.asm.load(Width::Q, host::RCX, kept.delta()),
                     None => self.asm.alu(Alu::Add, Width::Q, host::RCX, kept.delta()),
                 }
-                self.asm.bind(resume);
             }
         }
         Some(direct.unwrap_or(Mem::at(host::RCX, 0)))
@@ -197,11 +244,24 @@ impl Emitter<'_> {
     /// Finds the page of an access, keeps it, and leaves in RCX what [`Self::memory_indexed`] does.
     pub(super) fn find_and_keep(&mut self, access: Access, kept: Kept, slow: Label) {
         self.find_page(access, slow);
-        self.keep_page(kept, access.tag);
+        self.keep_page(kept, access.tag, access.bytes);
         if access.behind_rcx().is_none() {
             self.address_in(host::RDX, access);
             self.asm.alu(Alu::Add, Width::Q, host::RCX, Rm::R(host::RDX));
         }
+    }
+
+    /// Keeps another page for an access that goes there, or makes what is kept larger if that happens
+    /// often. Then it is looked at again.
+    pub(super) fn keep_another(&mut self, access: Access, kept: Kept, slow: Label, again: Label) {
+        self.find_page(access, slow);
+        self.keep_page(kept, access.tag, access.bytes);
+        self.asm.alu_imm(Alu::Sub, Width::D, Rm::M(Mem::at(host::RSP, field::MISSES)), 1);
+        // JNS
+        self.asm.jcc(9, again);
+        let write = access.tag == tlb_layout::WRITE_TAG;
+        self.asm.mov_imm(host::RCX, u64::from(kept.widen(write)));
+        self.asm.call_to(self.thunks.slow);
     }
 
     /// Finds the entry of an access, at RDX: it allows the access, all of which lies in its page.

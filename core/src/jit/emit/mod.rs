@@ -357,6 +357,11 @@ impl<'a> Emitter<'a> {
         self.rip.wrapping_add(u64::from(self.insn.len))
     }
 
+    /// Whether the next instruction of the block is the one at a linear address.
+    pub(super) fn comes_next(&self, rip: u64) -> bool {
+        self.decoded.get(self.number as usize + 1).is_some_and(|next| next.ip() == rip)
+    }
+
     /// The number of instructions so far.
     pub fn count(&self) -> u32 {
         self.number

@@ -4,7 +4,7 @@
 use super::{Effective, Emitted, Emitter, needs_of};
 use crate::cpu::exec::form::{Shape, condition, shape, width, width_of};
 use crate::jit::asm::{Rm, Width, host};
-use crate::jit::regs::pinned;
+use crate::jit::regs::{pinned, slot};
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
 /// An immediate of 64 bits that a 32-bit one extends to.
@@ -22,10 +22,13 @@ fn mov(e: &mut Emitter<'_>, i: &Instruction) -> Emitted {
     let [r0, r1, ..] = e.insn.r;
     let imm = e.insn.imm;
     match shape {
-        Shape::RegReg => {
-            let from = e.read_sized(w, r1, host::RDX);
-            e.write(w, r0, from);
-        }
+        Shape::RegReg => match (w, pinned(r0 & 15), pinned(r1 & 15)) {
+            (Width::D | Width::Q, Some(h), None) => e.asm.load(w, h, Rm::M(slot(r1))),
+            _ => {
+                let from = e.read_sized(w, r1, host::RDX);
+                e.write(w, r0, from);
+            }
+        },
         Shape::RegImm => match (w, pinned(r0 & 15)) {
             (Width::D, Some(h)) => e.asm.mov_imm(h, imm & 0xFFFF_FFFF),
             (Width::Q, Some(h)) => e.asm.mov_imm(h, imm),

@@ -37,6 +37,16 @@ impl Emitter<'_> {
         self.x87 = true;
     }
 
+    /// Loads the units that were in use before somebody else ran: what allowed it then does so still.
+    pub(super) fn load_units(&mut self, vectors: bool, x87: bool) {
+        if x87 {
+            self.load_x87(None);
+        }
+        if vectors {
+            self.asm.call_to(self.thunks.load_vectors);
+        }
+    }
+
     /// Loads the x87 unit, or goes to `refused`. Vector registers go back to where they were.
     pub(super) fn load_x87(&mut self, refused: Option<Label>) {
         self.asm.mov_imm(host::RCX, u64::from(LOAD_X87));

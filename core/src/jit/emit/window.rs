@@ -5,7 +5,7 @@ use super::exits::Cold;
 use crate::codemem::field;
 use crate::cpu::insn::{SEG_FLAT, ZERO};
 use crate::cpu::state::RSP;
-use crate::jit::asm::{Alu, Mem, NONE, Rm, Width, host};
+use crate::jit::asm::{Alu, Mem, Rm, Width, host};
 use crate::jit::regs::{pinned, slot};
 use crate::jit::windows::Window;
 use crate::mem::tlb_layout;
@@ -87,14 +87,16 @@ impl Emitter<'_> {
         let label = self.asm.label();
         self.cold.push(Cold::Narrow { label, number: self.number, rip: self.rip, flags: self.flags });
         let h = self.read(g, host::RCX);
-        self.asm.lea(Width::Q, host::RCX, Mem { base: h, index: NONE, scale: 0, disp: low });
+        match low {
+            0 => self.asm.mov(host::RCX, h),
+            _ => self.asm.lea(Width::Q, host::RCX, Mem::at(h, low)),
+        }
         self.find_entry();
         self.asm.alu(Alu::Xor, Width::Q, host::RCX, tag);
         self.asm.alu_imm(Alu::Cmp, Width::Q, Rm::R(host::RCX), 0x1000 - u64::from(w.bytes));
         // JA
         self.asm.jcc(7, label);
-        self.asm.load(Width::Q, host::RCX, Rm::Gs(Mem::at(host::RDX, tlb_layout::HOST)));
-        self.asm.alu(Alu::Sub, Width::Q, host::RCX, tag);
+        self.asm.load(Width::Q, host::RCX, Rm::Gs(Mem::at(host::RDX, tlb_layout::DELTA)));
         self.asm.store(Width::Q, delta, host::RCX);
         self.open |= 1 << w.slot;
     }
