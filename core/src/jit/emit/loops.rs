@@ -5,7 +5,7 @@
 //! registers are the same in each iteration. It is left for the instructions behind the branch, in the
 //! first form.
 //!
-//! **Pages.** Some accesses that go through no window keep the page that they were to last, in the frame:
+//! **Pages.** Some accesses that go through no window, and are not stores alone, keep the page that they were to last, in the frame:
 //! the first form finds it in the soft TLB, the second compares, and looks up another one if there is
 //! need. So an address that comes out of memory need not wait for the look-up. A loop that goes to another
 //! page again and again has the range of its pages made larger: pages beside it that may be accessed

@@ -12,6 +12,7 @@ use crate::jit::asm::{Alu, Label, Mem, NONE, Rm, Width, host};
 use crate::jit::regs::pinned;
 use crate::mem::tlb_layout;
 use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE};
+use iced_x86::{Mnemonic, OpKind};
 
 /// An access through registers that the host has in registers.
 #[derive(Clone, Copy)]
@@ -181,7 +182,7 @@ impl Emitter<'_> {
             return self.memory_lazily(bytes, write, false);
         };
         let direct = access.behind_rcx();
-        let kept = self.kept_page(tag);
+        let kept = if self.only_stores() { None } else { self.kept_page(tag) };
         if kept.is_none() && direct.is_none() {
             return self.memory_lazily(bytes, write, false);
         }
@@ -214,6 +215,17 @@ impl Emitter<'_> {
             }
         }
         Some(direct.unwrap_or(Mem::at(host::RCX, 0)))
+    }
+
+    /// Whether nobody waits for the memory operand: a page that is kept for it would save nothing.
+    fn only_stores(&self) -> bool {
+        use Mnemonic::*;
+        let i = &self.decoded[self.number as usize];
+        let moves = matches!(
+            i.mnemonic(),
+            Mov | Movnti | Movss | Movsd | Movaps | Movapd | Movups | Movupd | Movdqa | Movdqu | Movd | Movq
+        );
+        moves && i.op0_kind() == OpKind::Memory
     }
 
     /// The address of the memory operand, if it is in registers that the host has in registers.
