@@ -145,7 +145,7 @@ fn all_that_the_translator_does_is_told() {
         }
     }
     assert_eq!((translated, linked, dropped), (stats.blocks, stats.links, stats.dropped));
-    assert!(linked > 2 && dropped > 100, "{linked} links, {dropped} dropped");
+    assert!(linked > 1 && dropped > 100, "{linked} links, {dropped} dropped");
 }
 
 #[test]
