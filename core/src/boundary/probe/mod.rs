@@ -2,8 +2,9 @@
 //!
 //! A probe that is off costs nothing on the paths that run all the time: those that watch
 //! instructions make the run loop take them one by one, and those that watch memory keep pages
-//! out of the soft TLB, only while they are on. What a probe sees goes into the [`ProbeLog`] in
-//! the order of the run, and never reaches the guest or the state hash.
+//! away from the fast path of the soft TLB, or translated code notes both, only while they are on.
+//! What a probe sees goes into the [`ProbeLog`] in the order of the run, and never reaches the guest
+//! or the state hash.
 //!
 //! A record bears the position *before* what it tells of: with the machine at that icount, the
 //! instruction that makes the access, or raises the exception, is next.
