@@ -6,14 +6,14 @@
 
 Records a Linux guest with 512 MiB that does the guests' workload over and over until N instructions (10 G if
 not given), with checkpoints and without by turns; then, in one replay: seeks to random places, steps back
-from random places, and a search backward over all of it for a write that came at its very start, beside one
-replay straight through. With --qemu, QEMU's recorder takes down one workload of the same guest with 256 MiB,
+from random places, and searches backward over all of it for what came at its very start, beside one replay straight
+through. With --qemu, QEMU's recorder takes down one workload of the same guest with 256 MiB,
 and a snapshot each 250 M steps, and goes to random places of it and one step back.
 
 Each is given on the clock and, in brackets, as processor time of dejavm's process, which is what remains to be
 compared on a host that others use. Run it on an idle machine all the same.
 
-The parts are record, seek, search, fill and qemu; all but the last are done if nothing is said. With --folder,
+The parts are record, seek, search, fill, two and qemu; all but the last two are done if nothing is said. With --folder,
 recordings are kept there, and one that is there is used by the other parts: so long ones can be measured piece by
 piece, with one engine and the other.
 
@@ -50,7 +50,7 @@ def arguments():
     parser.add_argument("--parts", default="record,seek,search,fill")
     args = parser.parse_args()
     args.parts = set(args.parts.split(",")) | ({"qemu"} if args.qemu else set())
-    if unknown := args.parts - {"record", "seek", "search", "fill", "qemu"}:
+    if unknown := args.parts - {"record", "seek", "search", "fill", "two", "qemu"}:
         parser.error(f"there is no part {', '.join(unknown)}")
     return args
 
@@ -154,12 +154,16 @@ def show(name, times):
     print(f"{name:42} p50 {at(0.5)}   p95 {at(0.95)}   most {at(1)} ms", flush=True)
 
 
+def replay_through(args, journal):
+    return subprocess.Popen([program(), "replay", journal, "--serial", "null", "--checkpoints", "none",
+                             "--accel", args.accel, "--until", str(args.icount - 1)],
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
 def straight(args, journal):
     """The seconds that one replay straight through takes, on the clock and of processor time."""
     start = time.monotonic()
-    child = subprocess.Popen([program(), "replay", journal, "--serial", "null", "--checkpoints", "none",
-                              "--accel", args.accel, "--until", str(args.icount - 1)],
-                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    child = replay_through(args, journal)
     usage = usage_of_ended(child)
     return time.monotonic() - start, usage.ru_utime + usage.ru_stime
 
@@ -182,19 +186,50 @@ def seek(args, journal):
     replay.quit()
 
 
+# Searches backward over all of the run.
+SEARCHES = (
+    # Nothing writes the first page that the kernel is unpacked to once it runs.
+    ("a write at the very start", "last_write -p 0x1000000"),
+    # Code of the kernel that runs but once, and early; what it was overwritten with later is elsewhere.
+    ("an instruction that ran at the start", "reverse_continue 0x1000000"),
+    # No footprint tells of exceptions: all of the run is gone through. In 64-bit mode nothing raises this one.
+    ("an exception that never was", "reverse_continue -e 4"),
+)
+
+
 def search(args, journal):
-    once = straight(args, journal)
-    replay = Replay(args, journal)
-    replay.timed(f"replay_seek {args.icount - 1}")
-    # Nothing writes the first page that the kernel is unpacked to once it runs: this goes back to the start.
-    before = resource_of(replay.child.pid)
-    (seconds, _), text = replay.timed("last_write -p 0x1000000")
-    back = seconds, resource_of(replay.child.pid) - before
-    replay.quit()
-    print(f"last_write over all of the run: {back[0]:.1f} ({back[1]:.1f}) s: {text.splitlines()[-2].strip()}")
+    runs = [straight(args, journal) for _ in range(args.rounds)]
+    once = tuple(statistics.median(column) for column in zip(*runs))
     print(f"one replay straight through: {once[0]:.1f} ({once[1]:.1f}) s, {args.icount / once[1] / 1e6:.0f} MIPS; "
-          f"the search backward takes {back[0] / once[0]:.2f} of that ({back[1] / once[1]:.2f} of its processor "
-          f"time) on {os.cpu_count()} cores", flush=True)
+          f"each: {', '.join(f'{run[0]:.1f}' for run in runs)}", flush=True)
+    for what, command in SEARCHES:
+        backs = []
+        replay = Replay(args, journal)
+        for _ in range(args.rounds):
+            replay.timed(f"replay_seek {args.icount - 1}")
+            before = resource_of(replay.child.pid)
+            (seconds, _), text = replay.timed(command)
+            backs.append((seconds, resource_of(replay.child.pid) - before))
+        replay.quit()
+        back = tuple(statistics.median(column) for column in zip(*backs))
+        print(f"search backward for {what} ({command}): {back[0]:.2f} ({back[1]:.2f}) s, {back[0] / once[0]:.3f} of a "
+              f"replay straight through ({back[1] / once[1]:.3f} of its processor time) on {os.cpu_count()} cores; "
+              f"each: {', '.join(f'{run[0]:.2f}' for run in backs)}; {text.splitlines()[-2].strip()}", flush=True)
+
+
+def two(args, journal):
+    """What two replays at once take, beside one alone: all that two cores can give."""
+    alone, both = [], []
+    for _ in range(args.rounds):
+        alone.append(straight(args, journal)[0])
+        start = time.monotonic()
+        children = [replay_through(args, journal) for _ in range(2)]
+        for child in children:
+            child.wait()
+        both.append(time.monotonic() - start)
+    a, b = statistics.median(alone), statistics.median(both)
+    print(f"one replay: {a:.1f} s; two at once: {b:.1f} s: a half of the run takes {b / a / 2:.2f} of a replay on each "
+          f"of two cores; each round: {', '.join(f'{x:.1f}/{y:.1f}' for x, y in zip(alone, both))}", flush=True)
 
 
 class Qemu:
@@ -296,7 +331,7 @@ def measure(args, folder):
         overhead(args, journal)
     elif args.parts != {"qemu"}:
         file_of(journal)
-    for part in (seek, search, fill):
+    for part in (seek, search, fill, two):
         if part.__name__ in args.parts:
             part(args, journal)
     if "qemu" in args.parts:

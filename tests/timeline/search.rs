@@ -44,12 +44,20 @@ fn a_search_backward_finds_the_last_of_all_hits() {
         let accel = if vcpus == 1 { Accel::Interp } else { *engines().last().expect("an engine") };
         let mut session = replay_on(accel, &journal);
         session.set_spacing(Some(DENSE));
+        let linear = |start| {
+            StopCondition::Watch(Watch { space: Space::Linear, start, len: 8, kind: WatchKind::Write })
+        };
+        let mut skipped = 0;
         for round in 0..12 {
             let conditions = [
                 StopCondition::Breakpoint { address: rng.pick(&code) },
                 rare,
                 watch(0x4000, WatchKind::Access),
                 watch(0x20_1100, WatchKind::Write),
+                linear(0x21_0000 + 8 * rng.below(0x1_0000)),
+                linear(0x21_2FFC),
+                linear(0x20_1100),
+                linear(0x3F_0000),
                 StopCondition::Interrupt { vector: Some(0x30) },
                 StopCondition::Exception { vector: None },
             ];
@@ -70,10 +78,15 @@ fn a_search_backward_finds_the_last_of_all_hits() {
                 let expected = all.iter().rfind(counts).map_or(Found::Nothing, |hit| Found::Hit(*hit));
                 let found = session.last_hit(&search, &mut ()).expect("a search");
                 assert_eq!(found, expected, "{vcpus} vCPUs, round {round}: {search:?}");
+                skipped += session.search_stats().skipped_icount;
             }
             if rng.one_in(4) {
                 session.checkpoints().retain(|_| rng.one_in(2));
             }
+            if round == 9 {
+                session.checkpoints().forget_footprints();
+            }
         }
+        assert!(skipped > END / 4, "{skipped}: no stretch was passed over");
     }
 }

@@ -238,6 +238,9 @@ impl Vcpu {
         if let Some(offset) = self.tlb.find_observed(index, va, kind) {
             return Ok(env.mem.gpa_of(offset as usize));
         }
+        if kind == AccessKind::Execute {
+            self.tlb.note_fetch(va);
+        }
         let regs = self.paging_regs();
         let mut tables = std::mem::take(&mut self.scratch_tables);
         let walked = walk(env.mem, &regs, va, Access { kind, index }, &mut tables);
@@ -383,6 +386,7 @@ impl Vcpu {
     #[cold]
     #[inline(never)]
     fn store_slow<T: Scalar>(&mut self, env: &mut Env<'_>, va: u64, v: T, index: MmuIndex) -> Exec<()> {
+        self.tlb.note_store(va, T::SIZE);
         if let Some(offset) = self.tlb.find(index, va, AccessKind::Write)
             && va & PAGE_OFFSET_MASK <= PAGE_SIZE - T::SIZE as u64
         {
@@ -410,6 +414,7 @@ impl Vcpu {
             return Ok(());
         }
         let second = self.further(va, in_page as u64);
+        self.tlb.note_store(second, 1);
         let gpa2 = self.translate(env, second, AccessKind::Write, index)?;
         self.note_data_access(va, T::SIZE, AccessKind::Write);
         let access = DataAccess { va, size: T::SIZE, write: true, gpa, second: Some(gpa2) };

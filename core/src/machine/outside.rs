@@ -42,6 +42,10 @@ impl Machine {
     }
 
     fn note_outside_access(&mut self, access: DmaAccess, before_next: bool) {
+        if access.write {
+            // What linear addresses lead there is not known.
+            self.vcpus[self.ran].tlb.note_store_anywhere();
+        }
         for n in 0..self.vcpus[self.ran].stops.common_watches().len() {
             let (watch, id) = self.vcpus[self.ran].stops.common_watches()[n];
             if !watch.wants(access.write) {

@@ -361,6 +361,9 @@ impl Runner<'_, '_> {
     }
 
     fn careful_instruction(&mut self) -> Result<(), TripleFault> {
+        // Its fetch may fault before a page is looked up.
+        let address = self.instruction_address();
+        self.cpu.tlb.note_fetch(address);
         let hits = self.cpu.instruction_breakpoints();
         if hits != 0 {
             self.cpu.dr[6] |= hits;

@@ -10,6 +10,7 @@ use super::run_loop::drop_pages;
 use super::schedule::Schedule;
 use crate::cpu::state::CpuState;
 use crate::cpu::{Clock, Entropy};
+use crate::mem::Touched;
 use crate::types::{Gpa, PAGE_SHIFT, PAGE_SIZE};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -121,6 +122,15 @@ impl Machine {
     /// load, or from outside. The first call gives all that were written since power-on.
     pub fn take_unsaved_pages(&mut self) -> Vec<u32> {
         self.mem.take_unsaved_pages()
+    }
+
+    /// What may have been stored to and fetched from, by linear address, since the last call, or since
+    /// power-on: no less than what stop points would have seen. It costs as much as it is called often: the
+    /// soft TLBs must see the first access to each page anew.
+    pub fn take_touched(&mut self) -> Touched {
+        let mut touched = Touched::default();
+        self.vcpus.iter_mut().for_each(|cpu| cpu.tlb.take_touched(&mut touched));
+        touched
     }
 
     /// Takes over a state, which was saved from a machine of the same configuration and images.

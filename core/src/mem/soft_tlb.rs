@@ -13,6 +13,7 @@
 //! slot, do not drive each other out.
 
 use super::changes::Change;
+use super::page_filter::Touched;
 use super::page_walk::{AccessKind, PagingRegs, Translation};
 use crate::types::{PAGE_OFFSET_MASK, PAGE_SHIFT};
 
@@ -91,6 +92,8 @@ const SLOTS: usize = 2 * ENTRIES;
 /// The entries of a page of 8-byte page-table entries.
 const PAGE_ENTRIES: usize = 512;
 const _: () = assert!(SLOTS == 16 * PAGE_ENTRIES);
+/// The bits of [`Table::used`] that are of entries for fetches.
+const FETCH_PARTS: u16 = u16::MAX << (ENTRIES / PAGE_ENTRIES);
 /// The MMU indices whose translations are kept: all but the last.
 const TABLES: usize = MmuIndex::UserAligned as usize;
 /// The address spaces whose translations are kept.
@@ -237,6 +240,17 @@ impl Table {
         self.summary[bit / 64] |= 1 << (bit % 64);
     }
 
+    fn drop_fetches(&mut self) {
+        for n in 0..PAGE_ENTRIES {
+            let mut bits = self.used[n] & FETCH_PARTS;
+            self.used[n] ^= bits;
+            while bits != 0 {
+                self.clear_slot(n + PAGE_ENTRIES * bits.trailing_zeros() as usize);
+                bits &= bits - 1;
+            }
+        }
+    }
+
     fn drop_all_writes(&mut self) {
         if self.summary == [0; SUMMARY / 64] {
             return;
@@ -372,6 +386,9 @@ pub struct SoftTlb {
     switches: u64,
     /// The number of the first change to memory that this TLB has not followed.
     pub next_change: u64,
+    /// What was stored to and fetched from since [`Self::take_touched`]. An entry that lets a store or a
+    /// fetch through at full speed is noted here when it is made.
+    touched: Touched,
 }
 
 impl Default for SoftTlb {
@@ -383,6 +400,7 @@ impl Default for SoftTlb {
             ram: 0,
             switches: 0,
             next_change: 0,
+            touched: Touched::default(),
         }
     }
 }
@@ -489,6 +507,7 @@ impl SoftTlb {
         };
         table.write_pages[slot] = NO_PAGE;
         if t.writable && fast_write {
+            self.touched.stores.insert(va >> PAGE_SHIFT);
             table.allow_writes(slot, (ram_offset >> PAGE_SHIFT) as u32);
         }
         table.use_slot(slot);
@@ -514,8 +533,37 @@ impl SoftTlb {
         let page = va & !PAGE_OFFSET_MASK;
         if (e.write_tag ^ page) & !(OBSERVED | HIDDEN) == WATCHED {
             e.write_tag ^= WATCHED;
+            self.touched.stores.insert(va >> PAGE_SHIFT);
             let ram_page = ((e.host - self.ram) >> PAGE_SHIFT) as u32;
             table.allow_writes(slot, ram_page);
+        }
+    }
+
+    /// Notes a store of so many bytes that no entry lets through at full speed.
+    #[inline]
+    pub fn note_store(&mut self, va: u64, bytes: usize) {
+        self.touched.note_store(va, bytes);
+    }
+
+    /// Notes a store by which any linear address may have been meant.
+    pub fn note_store_anywhere(&mut self) {
+        self.touched.stores.insert_all();
+    }
+
+    /// Notes a fetch for which there is no entry.
+    #[inline]
+    pub fn note_fetch(&mut self, va: u64) {
+        self.touched.fetches.insert(va >> PAGE_SHIFT);
+    }
+
+    /// What was stored to and fetched from since the last call goes into `all`. From now on nothing is,
+    /// without being noted anew.
+    pub fn take_touched(&mut self, all: &mut Touched) {
+        all.add(&self.touched);
+        self.touched.clear();
+        for table in self.contexts().flat_map(|c| &mut c.tables) {
+            table.drop_all_writes();
+            table.drop_fetches();
         }
     }
 

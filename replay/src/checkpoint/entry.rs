@@ -1,6 +1,6 @@
 //! One checkpoint among those of a run: the list of pages in which it differs from the one before.
 
-use super::pages::{PageId, ZERO};
+use super::pages::{Body, PageId, ZERO};
 use super::store::StoreError;
 use dejavm_core::boundary::Position;
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,9 @@ pub type Changes = Vec<(u32, PageId)>;
 
 /// The content of every page of RAM.
 pub type PageMap = Vec<PageId>;
+
+/// What orders the checkpoints of a run: where, and how many inputs had come in.
+pub type Key = (Position, u64);
 
 /// What a checkpoint is, but for RAM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub struct Head {
 
 impl Head {
     /// What orders checkpoints.
-    pub fn key(&self) -> (Position, u64) {
+    pub fn key(&self) -> Key {
         (self.at, self.events)
     }
 }
@@ -41,6 +44,8 @@ pub struct Entry {
     pub head: Head,
     /// In what RAM differs from that of the entry before in the list, or from the origin's.
     pub changes: Changes,
+    /// The [`super::footprint::Footprint`] of the stretch before it, if there is one.
+    pub footprint: Option<Body>,
 }
 
 /// An entry as a side file holds it.
@@ -62,7 +67,7 @@ pub struct Manifest {
 impl Manifest {
     /// That of an entry.
     pub fn of(entry: &Entry, base: u32) -> Self {
-        let Entry { serial, head, changes } = entry;
+        let Entry { serial, head, changes, .. } = entry;
         let mut before = 0;
         let step = |&(page, id): &(u32, PageId)| (page - std::mem::replace(&mut before, page), id);
         Self {
@@ -92,7 +97,7 @@ impl Manifest {
             inputs: u128::from_le_bytes(self.inputs),
             state: self.state.into(),
         };
-        Ok(Entry { serial: self.serial, head, changes })
+        Ok(Entry { serial: self.serial, head, changes, footprint: None })
     }
 }
 
@@ -163,7 +168,7 @@ mod tests {
             inputs: 1 << 100,
             state: vec![1, 2, 3].into(),
         };
-        let entry = Entry { serial: 4, head, changes: vec![(0, 5), (1, 6), (900, 0)] };
+        let entry = Entry { serial: 4, head, changes: vec![(0, 5), (1, 6), (900, 0)], footprint: None };
         let back = Manifest::of(&entry, 2).resolve(901).unwrap();
         assert_eq!((back.serial, back.head, back.changes), (4, entry.head.clone(), entry.changes.clone()));
         assert!(Manifest::of(&entry, 2).resolve(900).is_err());

@@ -4,12 +4,14 @@
 //! one before, so no more than two times the guest's RAM, and in practice a few MiB. Their buffers
 //! are used again, and no more than [`MOST_SPARE`] are kept for that.
 
-use super::entry::{Head, PageMap};
+use super::entry::{Head, Key, PageMap};
+use super::footprint::Footprint;
 use super::machine::PAGE_BYTES;
 use super::pages::GROUP_PAGES;
 use super::store::{Inserted, Store};
 use super::tracker::UNKNOWN;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use dejavm_core::mem::Touched;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -28,6 +30,8 @@ pub(super) struct Capture {
     pub numbers: Vec<u32>,
     /// Their bytes, of [`PIECE_PAGES`] pages each time.
     pub pieces: Vec<Vec<u8>>,
+    /// What vCPUs touched, and since when.
+    pub touched: Option<(Key, Touched)>,
 }
 
 /// What is known of the RAM of the machine.
@@ -62,6 +66,8 @@ impl Known {
 }
 
 enum Order {
+    /// Make buffers for what is to come.
+    Prepare,
     Keep(Capture),
     Tell(Sender<()>),
 }
@@ -93,15 +99,24 @@ impl Keeper {
         lock(&self.known)
     }
 
+    /// Buffers are made while the run begins: its first checkpoints have the most pages.
+    pub fn prepare(&mut self) {
+        self.order(Order::Prepare);
+    }
+
     /// Takes in a checkpoint, in a while.
     pub fn keep(&mut self, capture: Capture) {
+        self.order(Order::Keep(capture));
+    }
+
+    fn order(&mut self, order: Order) {
         let (sender, _) = self.thread.get_or_insert_with(|| {
             let (sender, orders) = bounded(1);
             let worker = Worker { store: self.store.clone(), known: self.known.clone() };
             let thread = std::thread::Builder::new().name("checkpoints".to_owned());
             (sender, thread.spawn(move || worker.serve(&orders)).expect("the host starts a thread"))
         });
-        sender.send(Order::Keep(capture)).expect("the thread ends after its sender");
+        sender.send(order).expect("the thread ends after its sender");
     }
 
     /// Waits until all is taken in.
@@ -132,6 +147,8 @@ impl Worker {
     fn serve(&self, orders: &Receiver<Order>) {
         for order in orders {
             match order {
+                // Written to once, so that the host has given the memory.
+                Order::Prepare => (0..MOST_SPARE).for_each(|_| self.spare(vec![1; PIECE_PAGES * PAGE_BYTES])),
                 Order::Keep(capture) => self.keep_measured(capture),
                 // Who asked may have gone.
                 Order::Tell(tell) => drop(tell.send(())),
@@ -172,10 +189,13 @@ impl Worker {
             changes.extend(self.store.add_pages(numbers, &bytes)?);
             self.spare(bytes);
         }
+        let touched = capture.touched.take();
+        let footprint =
+            touched.map(|(from, touched)| Footprint::new(from, touched, &capture.numbers).encode());
         let mut known = lock(&self.known);
         let map = Arc::make_mut(&mut known.map);
         changes.retain(|&(page, id)| std::mem::replace(&mut map[page as usize], id) != id);
-        match self.store.insert(capture.head.clone(), &known.map, known.serial, changes)? {
+        match self.store.insert(capture.head.clone(), &known.map, known.serial, changes, footprint)? {
             Inserted::As(serial) => known.serial = serial,
             Inserted::Lacks(pages) => known.lose(pages),
         }
@@ -290,5 +310,13 @@ mod tests {
         let known = keeper.known();
         assert_eq!(known.spare.len(), MOST_SPARE);
         assert_eq!(known.spare.iter().map(Vec::capacity).sum::<usize>(), 32 << 20);
+        drop(known);
+        let mut prepared =
+            Keeper::new(Arc::new(Store::new(&mut Writer::new(1), Position::default(), 0, false)));
+        prepared.prepare();
+        prepared.settle();
+        let known = prepared.known();
+        assert_eq!(known.spare.len(), MOST_SPARE);
+        assert!(known.spare.iter().all(Vec::is_empty));
     }
 }

@@ -3,7 +3,8 @@
 use super::error::StateError;
 use dejavm_core::boundary::ProbeEvent;
 use dejavm_core::machine::{Machine, MachineState};
-use dejavm_core::types::PAGE_SIZE;
+use dejavm_core::mem::Touched;
+use dejavm_core::types::{Gpa, PAGE_SHIFT, PAGE_SIZE};
 use dejavm_core::vcpu::Engine;
 
 /// The size of a page of RAM.
@@ -34,6 +35,15 @@ pub trait SaveMachine {
     /// # Errors
     /// If the state is of another machine; nothing has changed then.
     fn load_state(&mut self, state: &[u8]) -> Result<(), StateError>;
+    /// What was stored to and fetched from, by linear address, since the last call or since power-on, or
+    /// more than that; None if the machine does not know.
+    fn take_touched(&mut self) -> Option<Touched> {
+        None
+    }
+    /// The page of RAM at a physical address.
+    fn ram_page(&mut self, _gpa: u64) -> Option<u32> {
+        None
+    }
     /// Tells its probes of a checkpoint with so many pages.
     fn note_checkpoint(&mut self, _pages: u64) {}
 }
@@ -72,6 +82,14 @@ impl SaveMachine for Machine {
         self.load_over(state).map_err(StateError::Fit)
     }
 
+    fn take_touched(&mut self) -> Option<Touched> {
+        Some(Machine::take_touched(self))
+    }
+
+    fn ram_page(&mut self, gpa: u64) -> Option<u32> {
+        self.memory().ram_offset(Gpa(gpa)).map(|offset| (offset >> PAGE_SHIFT) as u32)
+    }
+
     fn note_checkpoint(&mut self, pages: u64) {
         self.note(ProbeEvent::Checkpoint { pages });
     }
@@ -108,6 +126,14 @@ impl SaveMachine for Engine {
 
     fn load_state(&mut self, state: &[u8]) -> Result<(), StateError> {
         self.machine().load_state(state)
+    }
+
+    fn take_touched(&mut self) -> Option<Touched> {
+        SaveMachine::take_touched(self.machine())
+    }
+
+    fn ram_page(&mut self, gpa: u64) -> Option<u32> {
+        self.machine().ram_page(gpa)
     }
 
     fn note_checkpoint(&mut self, pages: u64) {

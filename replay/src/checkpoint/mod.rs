@@ -7,6 +7,7 @@
 
 mod entry;
 mod error;
+mod footprint;
 mod full;
 mod keeper;
 mod machine;
@@ -18,8 +19,9 @@ mod spacing;
 mod store;
 mod tracker;
 
-pub use entry::Head;
+pub use entry::{Head, Key};
 pub use error::{CheckpointError, StateError};
+pub use footprint::Interest;
 pub use full::{FullCheckpoint, MAX_PIECE_BYTES};
 pub use machine::{PAGE_BYTES, SaveMachine};
 pub use open::{SideSummary, inspect, noted_budget, side_path};

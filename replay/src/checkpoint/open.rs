@@ -132,6 +132,10 @@ impl Store {
                 let raw = frame.read(FrameKind::Checkpoint, |bytes, at| file.read_exact_at(bytes, at))?;
                 self.load_entry(decode(&raw)?)
             }
+            FrameKind::Footprint => {
+                self.load_footprint(frame.tag, Body::File(file.clone(), *frame));
+                Ok(())
+            }
         }
     }
 }

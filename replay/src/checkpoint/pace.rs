@@ -17,8 +17,14 @@ use std::time::Duration;
 const STRETCH_S: f64 = 0.04;
 /// Copying pages, and taking them in beside the run, may take this part of it.
 const PAGE_SHARE: f64 = 0.03;
-/// Where many pages are written, checkpoints are so many times farther apart at most.
+/// Copying pages alone, for which the run stands still, may take this part of it: what it costs to note the
+/// first store to each page again comes on top.
+const COPY_SHARE: f64 = 0.02;
+/// Where many pages are written, checkpoints are so many times farther apart at most, if they can be copied
+/// in that share of the time.
 const MOST_STRETCHES: u32 = 4;
+/// So many times farther apart at most, whatever it costs.
+const LAST_STRETCHES: u32 = 6;
 /// Between two that are there already, another one is taken only where running from the one before
 /// takes so many stretches. Whoever is a little slower than those before would else take some
 /// everywhere, and wait for them.
@@ -108,8 +114,12 @@ impl Pace {
         }
         let (least, most) = BOUNDS_ICOUNT;
         let since = self.since.as_secs_f64();
-        let cheap = unsaved_pages as f64 * self.page_s() <= since * PAGE_SHARE;
-        let long = self.ran_stretches(MOST_STRETCHES) || (self.ran_stretches(1) && cheap);
+        let pages = unsaved_pages as f64;
+        let cheap = pages * self.page_s() <= since * PAGE_SHARE;
+        let affordable = pages * self.copied.per_unit() <= since * COPY_SHARE;
+        let long = self.ran_stretches(LAST_STRETCHES)
+            || (self.ran_stretches(MOST_STRETCHES) && affordable)
+            || (self.ran_stretches(1) && cheap);
         ran >= most || (ran >= least && long)
     }
 
@@ -246,7 +256,10 @@ mod tests {
         assert!(pace.is_due(1_004_900_000, 400), "3 us for each page are less than 3 % of 49 ms");
         assert!(!pace.is_due(1_004_900_000, 600));
         pace.ran(11_100_000, ms(111));
-        assert!(pace.is_due(1_016_000_000, 1_000_000), "no more than 160 ms apart, whatever it costs");
+        assert!(pace.is_due(1_016_000_000, 1000), "160 ms apart, if copying takes no more than 2 % of them");
+        assert!(!pace.is_due(1_016_000_000, 1200));
+        pace.ran(8_000_000, ms(80));
+        assert!(pace.is_due(1_024_000_000, 1_000_000), "no more than 240 ms apart, whatever it costs");
         pace.begin_at(1_016_000_000);
         pace.ran(4_000_000, ms(1000));
         assert!(!pace.is_due(1_020_000_000, 0), "too few instructions, however busy the host is");

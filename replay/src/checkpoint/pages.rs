@@ -22,8 +22,8 @@ pub const GROUP_PAGES: usize = 16;
 /// One of zstd's levels of speed: checkpoints must keep up with the run.
 pub const LEVEL: i32 = -3;
 
-/// The stored bytes of a group.
-#[derive(Clone)]
+/// The stored bytes of a group, or of a footprint.
+#[derive(Clone, Debug)]
 pub enum Body {
     /// Compressed, in memory.
     Memory(Arc<[u8]>),
@@ -31,20 +31,37 @@ pub enum Body {
     File(Arc<File>, Frame),
 }
 
+impl Body {
+    /// What it takes, in bytes.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File(_, frame) => frame.total_len(),
+        }
+    }
+
+    /// The stored bytes themselves.
+    pub fn stored(&self) -> Result<Vec<u8>, StoreError> {
+        match self {
+            Self::Memory(bytes) => Ok(bytes.to_vec()),
+            Self::File(file, frame) => frame.read_stored(|bytes, at| file.read_exact_at(bytes, at)),
+        }
+    }
+
+    /// Moves it to another file, if it is in one.
+    pub fn move_to(&mut self, new: &mut SideFile) -> Result<(), StoreError> {
+        if let Self::File(file, frame) = self {
+            *self = Self::File(new.file().clone(), new.copy(file, frame)?);
+        }
+        Ok(())
+    }
+}
+
 /// A group as it is stored: contents with consecutive numbers.
 struct Group {
     body: Body,
     count: u32,
     live: bool,
-}
-
-impl Group {
-    fn bytes(&self) -> u64 {
-        match &self.body {
-            Body::Memory(bytes) => bytes.len() as u64,
-            Body::File(_, frame) => frame.total_len(),
-        }
-    }
 }
 
 /// All pages of the checkpoints of a run.
@@ -58,9 +75,9 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// The pages of the machine at its origin, with the content of each.
-    pub fn new<'a>(origin: impl Iterator<Item = &'a [u8]>) -> Self {
-        let hashes: Vec<u128> = origin.map(xxh3_128).collect();
+    /// The pages of the machine at its origin, with the hash of the content of each.
+    pub fn new(origin: impl Iterator<Item = u128>) -> Self {
+        let hashes: Vec<u128> = origin.collect();
         let known = hashes.iter().zip(1..).map(|(hash, id)| (*hash, id)).collect();
         let origin = hashes.len() as u32;
         Self { origin, next: origin + 1, groups: BTreeMap::new(), known }
@@ -104,7 +121,7 @@ impl Pages {
 
     /// The bytes that all groups take.
     pub fn bytes(&self) -> u64 {
-        self.groups.values().map(Group::bytes).sum()
+        self.groups.values().map(|group| group.body.bytes()).sum()
     }
 
     /// Drops the groups that nothing in `used` needs.
@@ -125,9 +142,8 @@ impl Pages {
     pub fn move_to(&mut self, new: &mut SideFile) -> Result<(), StoreError> {
         let mut damaged = Vec::new();
         for (&first, Group { body, .. }) in &mut self.groups {
-            let Body::File(file, frame) = body else { continue };
-            match new.copy(file, frame) {
-                Ok(frame) => *body = Body::File(new.file().clone(), frame),
+            match body.move_to(new) {
+                Ok(()) => {}
                 Err(StoreError::Damaged(_)) => damaged.push(first),
                 Err(error) => return Err(error),
             }

@@ -1,6 +1,7 @@
 //! The side file of a journal (`*.djc`) as frames: see `FORMAT.md` beside this file. What is in the
 //! frames is not known here.
 
+use super::footprint::FOOTPRINT_BYTES;
 use super::machine::PAGE_BYTES;
 use super::pages::{GROUP_PAGES, LEVEL, PageId};
 use super::store::StoreError;
@@ -12,8 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zstd::bulk::Compressor;
 
-/// The version of the format.
-pub const VERSION: u32 = 1;
+/// The version of the format that is written.
+pub const VERSION: u32 = 2;
+/// The one without footprints.
+const VERSION_BEFORE: u32 = 1;
 
 const MAGIC: [u8; 8] = *b"\x89DJK\r\n\x1a\n";
 const PREAMBLE_LEN: usize = 16;
@@ -35,16 +38,20 @@ pub enum FrameKind {
     Pages = b'P',
     /// A checkpoint.
     Checkpoint = b'C',
+    /// What the stretch before a checkpoint touched.
+    Footprint = b'F',
 }
 
 impl FrameKind {
     fn from_code(code: u8) -> Option<Self> {
-        [Self::Binding, Self::Pages, Self::Checkpoint].into_iter().find(|kind| *kind as u8 == code)
+        [Self::Binding, Self::Pages, Self::Checkpoint, Self::Footprint]
+            .into_iter()
+            .find(|kind| *kind as u8 == code)
     }
 
     const fn max_raw_bytes(self) -> usize {
         match self {
-            Self::Binding | Self::Pages => MAX_SMALL_BYTES,
+            Self::Binding | Self::Pages | Self::Footprint => MAX_SMALL_BYTES,
             Self::Checkpoint => MAX_MANIFEST_BYTES,
         }
     }
@@ -55,7 +62,7 @@ impl FrameKind {
 pub struct Frame {
     /// What it holds.
     pub kind: FrameKind,
-    /// Of a group, the number of its first page.
+    /// Of a group, the number of its first page; of a footprint, that of its checkpoint.
     pub tag: u32,
     /// The length of its body decompressed.
     pub raw_len: u32,
@@ -87,7 +94,8 @@ impl Frame {
         Ok(raw)
     }
 
-    fn read_stored(
+    /// Its body as it is stored.
+    pub fn read_stored(
         &self,
         read_at: impl FnOnce(&mut [u8], u64) -> io::Result<()>,
     ) -> Result<Vec<u8>, StoreError> {
@@ -141,12 +149,7 @@ impl SideFile {
         file.set_len(0)?;
         let (path, binding) = (path.to_owned(), binding.to_owned());
         let mut side = Self { file: Arc::new(file), path, binding, len: 0 };
-        let mut preamble = [0; PREAMBLE_LEN];
-        preamble[..8].copy_from_slice(&MAGIC);
-        preamble[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        let crc = crc32fast::hash(&preamble[..12]);
-        preamble[12..].copy_from_slice(&crc.to_le_bytes());
-        side.put(&preamble)?;
+        side.put(&preamble())?;
         let (stored, raw_len) = (compress(&side.binding), side.binding.len() as u32);
         side.put_frame(FrameKind::Binding, kib(budget_bytes), &stored, raw_len)?;
         Ok(side)
@@ -156,6 +159,8 @@ impl SideFile {
     pub fn resume(file: Arc<File>, path: &Path, binding: &[u8], len: u64) -> Result<Self, StoreError> {
         // A torn frame goes.
         file.set_len(len)?;
+        // It may have been begun by a version before this one.
+        file.write_all_at(&preamble(), 0)?;
         Ok(Self { file, path: path.to_owned(), binding: binding.to_owned(), len })
     }
 
@@ -193,6 +198,11 @@ impl SideFile {
         raw_len: usize,
     ) -> Result<Frame, StoreError> {
         self.put_frame(FrameKind::Pages, first, stored, raw_len as u32)
+    }
+
+    /// Adds the footprint of the checkpoint with the number `serial`, as it is stored.
+    pub fn append_footprint(&mut self, serial: u32, stored: &[u8]) -> Result<Frame, StoreError> {
+        self.put_frame(FrameKind::Footprint, serial, stored, FOOTPRINT_BYTES as u32)
     }
 
     /// A new file for the same run, which does not have this one's place yet.
@@ -236,6 +246,15 @@ impl SideFile {
     }
 }
 
+fn preamble() -> [u8; PREAMBLE_LEN] {
+    let mut preamble = [0; PREAMBLE_LEN];
+    preamble[..8].copy_from_slice(&MAGIC);
+    preamble[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    let crc = crc32fast::hash(&preamble[..12]);
+    preamble[12..].copy_from_slice(&crc.to_le_bytes());
+    preamble
+}
+
 /// A budget as a frame's header has it: in KiB, and never 0, which says nothing.
 fn kib(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).max(1)
@@ -268,7 +287,7 @@ pub fn scan(file: &File) -> Result<(Vec<Frame>, u64), StoreError> {
     if preamble[..8] != MAGIC || crc32fast::hash(&preamble[..12]).to_le_bytes() != preamble[12..] {
         return Err(StoreError::Damaged("its preamble is not that of a checkpoint file"));
     }
-    if preamble[8..12] != VERSION.to_le_bytes() {
+    if ![VERSION, VERSION_BEFORE].iter().any(|version| preamble[8..12] == version.to_le_bytes()) {
         return Err(StoreError::Stale("it has another version"));
     }
     let (mut frames, mut at) = (Vec::new(), PREAMBLE_LEN as u64);

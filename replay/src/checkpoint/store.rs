@@ -1,6 +1,7 @@
 //! The checkpoints of one run: which there are, and which are kept when they cost too much.
 
-use super::entry::{Changes, Entry, Head, Manifest, PageMap, apply, differences, merge, origin_map};
+use super::entry::{Changes, Entry, Head, Key, Manifest, PageMap, apply, differences, merge, origin_map};
+use super::footprint::{Footprint, Interest};
 use super::machine::{PAGE_BYTES, SaveMachine};
 use super::pages::{Body, Fetch, GROUP_PAGES, PageId, Pages};
 use super::side_file::{FrameKind, MAX_MANIFEST_BYTES, SideFile, compress};
@@ -9,6 +10,7 @@ use dejavm_core::boundary::Position;
 use dejavm_core::types::Icount;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
+use xxhash_rust::xxh3::xxh3_128;
 
 /// Why checkpoints are not to be had, or not to be kept.
 #[derive(Debug, thiserror::Error)]
@@ -102,14 +104,15 @@ impl Store {
     pub fn new<M: SaveMachine>(machine: &mut M, at: Position, budget_bytes: u64, restores: bool) -> Self {
         machine.take_unsaved_pages();
         let numbers = machine.pages_not_zero();
-        let mut bytes = Vec::with_capacity(numbers.len() * PAGE_BYTES);
-        for &number in &numbers {
-            bytes.extend_from_slice(machine.page(number));
+        let mut bytes = Vec::new();
+        if restores {
+            bytes.reserve_exact(numbers.len() * PAGE_BYTES);
+            numbers.iter().for_each(|&number| bytes.extend_from_slice(machine.page(number)));
         }
         let map = origin_map(machine.ram_pages(), &numbers);
-        let pages = Pages::new(bytes.chunks_exact(PAGE_BYTES));
+        let pages = Pages::new(numbers.iter().map(|&number| xxh3_128(machine.page(number))));
         let head = Head { at, events: 0, inputs: 0, state: machine.save_state().into() };
-        let origin = Origin { head, map, bytes: if restores { bytes } else { Vec::new() } };
+        let origin = Origin { head, map, bytes };
         let inner =
             Inner { entries: Vec::new(), pages, side: None, next_serial: 1, budget_bytes, closed: false };
         Self { inner: Mutex::new(inner), origin }
@@ -167,6 +170,43 @@ impl Store {
         let Some(Entry { serial, head, .. }) = inner.entries[..count].last() else { return self.origin() };
         let map = Arc::new(inner.map_after(&self.origin.map, count));
         Target { head: head.clone(), serial: *serial, map, aside: Aside::new() }
+    }
+
+    /// Where the run begins.
+    pub(super) fn origin_key(&self) -> Key {
+        self.origin.head.key()
+    }
+
+    /// What identifies the last checkpoint below `icount`, or else the origin.
+    pub fn key_before(&self, icount: Icount) -> Key {
+        let inner = self.lock();
+        let count = inner.entries.partition_point(|entry| entry.head.at.icount < icount);
+        inner.entries[..count].last().map_or(self.origin.head.key(), |entry| entry.head.key())
+    }
+
+    /// Whether what a search is about may have happened from the checkpoint `from` on, up to the first
+    /// position with icount `to`.
+    pub fn may_touch(&self, interest: &Interest, from: Key, to: Icount) -> bool {
+        let Some(stretches) = self.lock().footprints(from, to) else { return true };
+        let mut reached = from;
+        stretches.into_iter().any(|(end, body)| {
+            let before = std::mem::replace(&mut reached, end);
+            let footprint = Footprint::read(&body).ok().filter(|footprint| footprint.from <= before);
+            footprint.is_none_or(|footprint| interest.meets(&footprint))
+        })
+    }
+
+    /// Forgets what the stretches touched.
+    pub fn forget_footprints(&self) {
+        self.lock().entries.iter_mut().for_each(|entry| entry.footprint = None);
+    }
+
+    /// Takes in a footprint that a side file holds.
+    pub(super) fn load_footprint(&self, serial: u32, body: Body) {
+        // Of a checkpoint that was not good it is of no use.
+        if let Some(entry) = self.lock().entries.iter_mut().find(|entry| entry.serial == serial) {
+            entry.footprint = Some(body);
+        }
     }
 
     /// Drops a checkpoint that turned out to be damaged.
@@ -276,13 +316,14 @@ impl Store {
     }
 
     /// Takes in a checkpoint whose RAM is `map`, which differs by `changes` from the one with the
-    /// number `base`.
+    /// number `base`; `footprint`, encoded, is that of the stretch before it.
     pub(super) fn insert(
         &self,
         head: Head,
         map: &PageMap,
         base: u32,
         changes: Changes,
+        footprint: Option<Vec<u8>>,
     ) -> Result<Inserted, StoreError> {
         let mut inner = self.lock();
         let at = inner.entries.partition_point(|entry| entry.head.key() < head.key());
@@ -304,8 +345,9 @@ impl Store {
         }
         let serial = inner.next_serial;
         inner.next_serial += 1;
-        let entry = Entry { serial, head, changes };
+        let mut entry = Entry { serial, head, changes, footprint: None };
         inner.write(&entry, before)?;
+        entry.footprint = footprint.map(|stored| inner.keep_footprint(serial, stored)).transpose()?;
         inner.entries.insert(at, entry);
         inner.keep_budget();
         Ok(Inserted::As(serial))
@@ -364,7 +406,36 @@ impl Inner {
     }
 
     fn bytes(&self) -> u64 {
-        self.side.as_ref().map_or_else(|| self.pages.bytes(), SideFile::len)
+        self.side.as_ref().map_or_else(|| self.thinnable_bytes(), SideFile::len)
+    }
+
+    fn thinnable_bytes(&self) -> u64 {
+        let footprints = self.entries.iter().filter_map(|entry| entry.footprint.as_ref());
+        self.pages.bytes() + footprints.map(Body::bytes).sum::<u64>()
+    }
+
+    /// The footprints of the stretches from the checkpoint `from` on up to `to`, each with where its stretch
+    /// ends; None if there are not all of them.
+    fn footprints(&self, from: Key, to: Icount) -> Option<Vec<(Key, Body)>> {
+        let first = self.entries.partition_point(|entry| entry.head.key() <= from);
+        let mut stretches = Vec::new();
+        for entry in &self.entries[first..] {
+            stretches.push((entry.head.key(), entry.footprint.clone()?));
+            if entry.head.at.icount >= to {
+                return Some(stretches);
+            }
+        }
+        None
+    }
+
+    fn keep_footprint(&mut self, serial: u32, stored: Vec<u8>) -> Result<Body, StoreError> {
+        Ok(match &mut self.side {
+            Some(side) => {
+                let frame = side.append_footprint(serial, &stored)?;
+                Body::File(side.file().clone(), frame)
+            }
+            None => Body::Memory(stored.into()),
+        })
     }
 
     fn add_group(&mut self, first: PageId, stored: Vec<u8>, raw_len: usize) -> Result<(), StoreError> {
@@ -391,6 +462,13 @@ impl Inner {
         let gone = self.entries.remove(at);
         if let Some(after) = self.entries.get_mut(at) {
             after.changes = merge(&gone.changes, &after.changes);
+            if let (Some(earlier), Some(later)) = (&gone.footprint, &after.footprint)
+                && let (Ok(earlier), Ok(mut later)) = (Footprint::read(earlier), Footprint::read(later))
+                && later.from <= gone.head.key()
+            {
+                later.prepend(&earlier);
+                after.footprint = Some(Body::Memory(later.encode().into()));
+            }
         }
     }
 
@@ -405,7 +483,7 @@ impl Inner {
         if self.bytes() <= self.budget_bytes {
             return;
         }
-        while self.pages.bytes() > self.budget_bytes / 2 && !self.entries.is_empty() {
+        while self.thinnable_bytes() > self.budget_bytes / 2 && !self.entries.is_empty() {
             for _ in 0..self.entries.len().div_ceil(8) {
                 self.drop_entry(self.most_crowded());
             }
@@ -450,9 +528,15 @@ impl Inner {
         self.pages.move_to(&mut new)?;
         self.drop_incomplete();
         let mut base = 0;
-        for entry in &self.entries {
+        for entry in &mut self.entries {
             let raw = encode(&Manifest::of(entry, std::mem::replace(&mut base, entry.serial)));
             new.append(FrameKind::Checkpoint, &raw)?;
+            // One that is damaged is none.
+            let stored = entry.footprint.take().and_then(|body| body.stored().ok());
+            if let Some(stored) = stored {
+                let frame = new.append_footprint(entry.serial, &stored)?;
+                entry.footprint = Some(Body::File(new.file().clone(), frame));
+            }
         }
         new.take_place()?;
         self.side = Some(new);

@@ -2,7 +2,7 @@
 //! differs.
 
 use super::CheckpointError;
-use super::entry::Head;
+use super::entry::{Head, Key};
 use super::keeper::{Capture, Keeper, PIECE_PAGES};
 use super::machine::{PAGE_BYTES, SaveMachine};
 use super::pace::Pace;
@@ -29,18 +29,32 @@ pub struct Tracker {
     keeper: Keeper,
     /// The pages that were saved since for near checkpoints.
     aside: Aside,
+    /// What the machine has touched since is known to it.
+    since: Key,
+    /// Pages are read by several threads, if there are many.
+    reads_apart: bool,
 }
 
 impl Tracker {
     /// For a machine that stands at the origin of the run, nothing of it unsaved.
     pub fn new(store: Arc<Store>) -> Self {
-        let keeper = Keeper::new(store.clone());
-        Self { store, keeper, aside: Aside::new() }
+        let (keeper, since) = (Keeper::new(store.clone()), store.origin_key());
+        Self { store, keeper, aside: Aside::new(), since, reads_apart: true }
+    }
+
+    /// For one of several machines that are busy on all cores: it reads pages on its own thread.
+    pub fn alone(store: Arc<Store>) -> Self {
+        Self { reads_apart: false, ..Self::new(store) }
     }
 
     /// The checkpoints.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// Makes ready for a run that is about to begin.
+    pub fn prepare(&mut self) {
+        self.keeper.prepare();
     }
 
     #[cfg(test)]
@@ -84,7 +98,9 @@ impl Tracker {
         let head = Head { state: machine.save_state().into(), ..head };
         tracing::debug!(icount = head.at.icount, pages = numbers.len(), time = ?start.elapsed(), "checkpoint");
         machine.note_checkpoint(numbers.len() as u64);
-        self.keeper.keep(Capture { head, numbers, pieces });
+        let since = std::mem::replace(&mut self.since, head.key());
+        let touched = machine.take_touched().map(|touched| (since, touched));
+        self.keeper.keep(Capture { head, numbers, pieces, touched });
     }
 
     /// [`Self::take`] where `unsaved` pages are to be copied; `pace` hears what it took, and what the other
@@ -146,6 +162,8 @@ impl Tracker {
         self.load(machine, &pages, target)?;
         machine.load_state(&target.head.state)?;
         machine.take_unsaved_pages();
+        machine.take_touched();
+        self.since = target.head.key();
         (known.map, known.serial) = (target.map.clone(), target.serial);
         known.lost.clear();
         drop(known);
@@ -179,16 +197,20 @@ impl Tracker {
         if found != stored.len() {
             return Err(StoreError::Damaged("a page of the origin that is not kept"));
         }
-        read_groups(&fetches, |fetch, raw| {
+        read_groups(&fetches, self.reads_apart, |fetch, raw| {
             machine.load_pages(&mut fetch.pages(raw).map(|(page, _, bytes)| (page, bytes)));
         })
     }
 }
 
-/// Reads groups of pages, on several threads if there are many.
-fn read_groups(fetches: &[Fetch], mut take: impl FnMut(&Fetch, &[u8])) -> Result<(), StoreError> {
+/// Reads groups of pages; `apart`: on several threads if there are many.
+fn read_groups(
+    fetches: &[Fetch],
+    apart: bool,
+    mut take: impl FnMut(&Fetch, &[u8]),
+) -> Result<(), StoreError> {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(8));
-    if fetches.len() < WORTH_THREADS || threads == 1 {
+    if !apart || fetches.len() < WORTH_THREADS || threads == 1 {
         return fetches.iter().try_for_each(|fetch| fetch.read().map(|raw| take(fetch, &raw)));
     }
     let next = AtomicUsize::new(0);

@@ -14,6 +14,7 @@ use super::{FORMAT_VERSION, FORMAT_VERSION_STATE};
 use dejavm_core::boundary::{Images, Inbound, Position};
 use dejavm_core::types::Icount;
 use std::io::Write;
+use std::thread::JoinHandle;
 
 /// Fewer instructions than this are run again rather than saved early: a fraction of a second on
 /// the slowest host.
@@ -34,6 +35,14 @@ pub struct Writer<W> {
     pending: Vec<EventRecord>,
     pending_bytes: usize,
     pending_last: Position,
+    /// Images that are still being compressed: they come before the next chunk.
+    images: Option<JoinHandle<Vec<ImagePart>>>,
+}
+
+/// A part of an image.
+struct ImagePart {
+    raw_len: u32,
+    stored: Vec<u8>,
 }
 
 impl<W: Write> Writer<W> {
@@ -42,12 +51,37 @@ impl<W: Write> Writer<W> {
         Self::begin(out, header, images, None)
     }
 
+    /// As [`Self::new`], but the images are compressed beside the run, and written when it is done, before
+    /// all that comes: a guest runs at once. A process that dies before has run for an instant.
+    pub fn in_background(out: W, header: &Header, images: &Images) -> Result<Self, JournalError> {
+        let mut writer = Self::begin_with_header(out, header, false)?;
+        let records = header.images.iter().filter(|record| record.embedded);
+        let embedded: Vec<Vec<u8>> = records.map(|record| image_of(images, record.role).to_vec()).collect();
+        let thread = std::thread::Builder::new().name("images".to_owned());
+        let parts = move || embedded.iter().flat_map(|image| image_parts(image)).collect();
+        match thread.spawn(parts) {
+            Ok(thread) => writer.images = Some(thread),
+            // The host has no thread to give: at once, then.
+            Err(_) => writer.put_images(header, images)?,
+        }
+        Ok(writer)
+    }
+
     /// Begins a journal of a run that does not begin at power-on but with `start`.
     pub fn from_state(out: W, header: &Header, images: &Images, start: &Start) -> Result<Self, JournalError> {
         Self::begin(out, header, images, Some(start))
     }
 
     fn begin(out: W, header: &Header, images: &Images, start: Option<&Start>) -> Result<Self, JournalError> {
+        let mut writer = Self::begin_with_header(out, header, start.is_some())?;
+        writer.put_images(header, images)?;
+        if let Some(start) = start {
+            writer.put_start(start)?;
+        }
+        Ok(writer)
+    }
+
+    fn begin_with_header(out: W, header: &Header, with_state: bool) -> Result<Self, JournalError> {
         header.check_writable()?;
         assert!(header.interval_icount > 0, "chunks must end somewhere");
         let mut writer = Self {
@@ -60,17 +94,12 @@ impl<W: Write> Writer<W> {
             pending: Vec::new(),
             pending_bytes: 0,
             pending_last: Position::default(),
+            images: None,
         };
-        let version = if start.is_some() { FORMAT_VERSION_STATE } else { FORMAT_VERSION };
+        let version = if with_state { FORMAT_VERSION_STATE } else { FORMAT_VERSION };
         writer.put(&frame::preamble(version))?;
         writer.put_chunk(ChunkKind::Header, &codec::encode(header), Position::default(), LEVEL_EVENTS)?;
-        for record in header.images.iter().filter(|record| record.embedded) {
-            writer.put_image(image_of(images, record.role), record.hash.size_bytes)?;
-        }
         assert_eq!(writer.chunks[0].offset, PREAMBLE_LEN as u64);
-        if let Some(start) = start {
-            writer.put_start(start)?;
-        }
         Ok(writer)
     }
 
@@ -190,12 +219,24 @@ impl<W: Write> Writer<W> {
         assert!(names.eq(&self.part_names), "a state hash always has the parts that the header names");
     }
 
-    fn put_image(&mut self, image: &[u8], size_bytes: u64) -> Result<(), JournalError> {
-        assert_eq!(image.len() as u64, size_bytes, "the header describes these images");
-        for part in image.chunks(MAX_IMAGE_PART_BYTES as usize) {
-            self.put_chunk(ChunkKind::Image, part, Position::default(), LEVEL_IMAGE)?;
+    fn put_images(&mut self, header: &Header, images: &Images) -> Result<(), JournalError> {
+        for record in header.images.iter().filter(|record| record.embedded) {
+            let image = image_of(images, record.role);
+            assert_eq!(image.len() as u64, record.hash.size_bytes, "the header describes these images");
+            image_parts(image).try_for_each(|part| self.put_image_part(&part))?;
         }
         Ok(())
+    }
+
+    fn put_image_part(&mut self, part: &ImagePart) -> Result<(), JournalError> {
+        self.put_stored(ChunkKind::Image, part.raw_len, &part.stored, Position::default())
+    }
+
+    /// Writes the images that were compressed beside the run; waits for them if need be.
+    fn put_awaited_images(&mut self) -> Result<(), JournalError> {
+        let Some(thread) = self.images.take() else { return Ok(()) };
+        let parts = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        parts.iter().try_for_each(|part| self.put_image_part(part))
     }
 
     fn put_start(&mut self, start: &Start) -> Result<(), JournalError> {
@@ -228,6 +269,9 @@ impl<W: Write> Writer<W> {
         stored: &[u8],
         last: Position,
     ) -> Result<(), JournalError> {
+        if kind != ChunkKind::Header {
+            self.put_awaited_images()?;
+        }
         let header = ChunkHeader {
             kind,
             sequence: self.chunks.len() as u32,
@@ -251,6 +295,12 @@ impl<W: Write> Writer<W> {
         self.offset += bytes.len() as u64;
         Ok(())
     }
+}
+
+/// An image in parts, each compressed when it is asked for.
+fn image_parts(image: &[u8]) -> impl Iterator<Item = ImagePart> {
+    let parts = image.chunks(MAX_IMAGE_PART_BYTES as usize);
+    parts.map(|part| ImagePart { raw_len: part.len() as u32, stored: compress(part, LEVEL_IMAGE) })
 }
 
 /// The bytes of the image for `role`; none are as good as empty ones.

@@ -96,7 +96,7 @@ impl<M: RunMachine, W: Write> RecordSession<M, W> {
     ) -> Result<Self, SessionError> {
         assert_eq!(machine.position(), Position::default(), "a recording begins at power-on");
         let header = options.header(config, images, machine.digest().part_names());
-        let writer = Writer::new(out, &header, images)?;
+        let writer = Writer::in_background(out, &header, images)?;
         Ok(Self::with_log(machine, writer, live))
     }
 

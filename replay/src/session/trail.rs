@@ -63,7 +63,8 @@ impl<M: RunMachine, W: Write> RecordSession<M, W> {
         let at = self.machine().position();
         let store = Store::new(self.machine(), at, budget_bytes, false);
         store.create_side_file(side_file, &binding)?;
-        let tracker = Tracker::new(Arc::new(store));
+        let mut tracker = Tracker::new(Arc::new(store));
+        tracker.prepare();
         pace.begin_at(at.icount);
         self.set_trail(Trail { tracker, inputs: InputsHash::default(), pace });
         Ok(())

@@ -209,6 +209,7 @@ fn writable_run<T: Operand>(
     }
     let index = cpu.mmu;
     let offset = cpu.tlb.find(index, va, AccessKind::Write)? as usize;
+    cpu.tlb.note_store(va, bytes);
     let bytes = env.mem.begin_quiet_run(offset, bytes, T::SIZE);
     if env.mem.fast_write_allowed(offset) {
         cpu.tlb.allow_fast_writes(index, va);

@@ -9,7 +9,7 @@ mod seek;
 mod worker;
 
 pub use extract::{Encoder, Extraction, PIECE_ICOUNT, Piece, Whole};
-pub use search::{Found, Search};
+pub use search::{Found, Search, SearchStats};
 
 use super::RunMachine;
 use super::inputs::Inputs;
@@ -34,6 +34,8 @@ pub(super) struct Travel<M> {
     pub first: Option<Position>,
     /// Further machines, for searches on several threads.
     pub workers: Vec<Worker<M>>,
+    /// What the last search through several stretches ran.
+    pub search_stats: SearchStats,
     /// Takes checkpoints where there are none, beside all else.
     pub filler: Option<Filler>,
 }
@@ -52,6 +54,7 @@ impl<M: RunMachine> Travel<M> {
             near: Near::default(),
             first: None,
             workers: Vec::new(),
+            search_stats: SearchStats::default(),
             filler: None,
         }
     }

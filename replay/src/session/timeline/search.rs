@@ -3,7 +3,7 @@
 
 use super::fill::Filler;
 use super::worker::Worker;
-use crate::checkpoint::{CheckpointError, Target};
+use crate::checkpoint::{CheckpointError, Interest, Store};
 use crate::session::inputs::Inputs;
 use crate::session::replay::{ReplaySession, ReplayStop};
 use crate::session::{Observer, RunMachine, SessionError};
@@ -11,6 +11,7 @@ use crossbeam_channel::{Sender, unbounded};
 use dejavm_core::boundary::{OnHit, StopHit, StopHits, StopPoint, StopPoints};
 use dejavm_core::types::Icount;
 use std::io::{Read, Seek};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A shorter stretch is searched by the session's own machine: it is near.
@@ -19,9 +20,9 @@ const SHORT_ICOUNT: Icount = 1 << 22;
 /// The most machines that search at once.
 const MOST_WORKERS: usize = 8;
 
-/// A stretch is no shorter than this part of the way from its beginning to the end of the search, if
-/// there are checkpoints to join.
-const JOINED_PART: Icount = 64;
+/// Stretches are joined until they are no shorter than this part of the way from them to the nearer end of
+/// the search.
+const JOINED_PART: Icount = 24;
 
 /// What is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,15 @@ pub struct Search {
     pub to: Icount,
     /// What is delivered before the instruction at `to` has happened already.
     pub delivered: bool,
+}
+
+/// What a search ran through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SearchStats {
+    /// So many instructions, of all machines together.
+    pub ran_icount: Icount,
+    /// So many were passed over: by their footprints, there is nothing in them.
+    pub skipped_icount: Icount,
 }
 
 /// What a search found.
@@ -77,6 +87,7 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
     /// If the stretch is not in the recording, or the replay diverges.
     pub fn last_hit(&mut self, search: &Search, observer: &mut dyn Observer) -> Result<Found, SessionError> {
         let until = search.end().min(self.last().icount);
+        self.travel.search_stats = SearchStats::default();
         let spacing = self.travel.pace.as_ref().map_or(Icount::MAX, |pace| pace.spacing().least_icount / 2);
         if until.saturating_sub(search.from) <= SHORT_ICOUNT.min(spacing) {
             return self.search_here(search, until, observer);
@@ -88,8 +99,12 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
         starts.retain(|icount| !self.travel.inputs.any_at(*icount));
         starts.insert(0, search.from);
         starts.dedup();
-        join_far(&mut starts, until);
         self.search_apart(search, &starts, until, observer)
+    }
+
+    /// What the last search ran through, if it was not so short that the session's own machine did it.
+    pub fn search_stats(&self) -> SearchStats {
+        self.travel.search_stats
     }
 
     /// The icount of the last input before `icount`.
@@ -130,25 +145,25 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
         observer: &mut dyn Observer,
     ) -> Result<Found, SessionError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        self.hire(cores.min(MOST_WORKERS).min(starts.len()))?;
+        let parts = joined(starts, until);
+        self.hire(cores.min(MOST_WORKERS).min(parts.len()))?;
         let (store, inputs) = (self.checkpoints().clone(), self.travel.inputs.clone());
+        let machine = &mut self.machine;
         let job = Job {
             search,
             points: search.stop_points(),
-            starts,
-            until,
+            interest: Interest::of(&search.points, |gpa| machine.ram_page(gpa)),
+            parts: &parts,
             inputs: &inputs,
-            target: &|icount: Icount| match inputs.any_at(icount) {
-                true => store.last_before(icount),
-                false => store.last_before(icount.saturating_add(1)),
-            },
-            next: AtomicUsize::new(starts.len()),
+            store: &store,
+            next: AtomicUsize::new(parts.len()),
             found: AtomicUsize::new(0),
             cancelled: AtomicBool::new(false),
         };
         let (sender, receiver) = unbounded();
         let mut best: Option<(usize, StopHit)> = None;
         let mut failed = false;
+        let mut stats = SearchStats::default();
         let workers = &mut self.travel.workers;
         std::thread::scope(|scope| {
             for worker in workers.iter_mut() {
@@ -156,12 +171,12 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
                 scope.spawn(move || job.work(worker, &sender));
             }
             drop(sender);
-            let mut done = 0;
             for message in receiver {
                 match message {
-                    Message::Ran(icount) => done += icount,
-                    Message::Hit(stretch, hit) if best.is_none_or(|(other, _)| other < stretch) => {
-                        best = Some((stretch, hit));
+                    Message::Ran(icount) => stats.ran_icount += icount,
+                    Message::Skipped(icount) => stats.skipped_icount += icount,
+                    Message::Hit(part, hit) if best.is_none_or(|(other, _)| other < part) => {
+                        best = Some((part, hit));
                     }
                     Message::Hit(..) => {}
                     Message::Failed(error) => {
@@ -170,11 +185,14 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
                         job.cancelled.store(true, Ordering::Relaxed);
                     }
                 }
+                let done = stats.ran_icount + stats.skipped_icount;
                 if !observer.progress(search.from.saturating_add(done), until) {
                     job.cancelled.store(true, Ordering::Relaxed);
                 }
             }
         });
+        tracing::debug!(?stats, "search");
+        self.travel.search_stats = stats;
         if failed {
             // Without the checkpoints there is always a way, if a slow one.
             workers.clear();
@@ -199,24 +217,38 @@ impl<M: RunMachine + Send, F: Read + Seek> ReplaySession<M, F> {
     }
 }
 
-/// Joins stretches that are far from the end of the search: each one costs going back to a checkpoint,
-/// and the translator getting warm again, and a hit so far back is found late anyway.
-fn join_far(starts: &mut Vec<Icount>, until: Icount) {
+/// A part of a search that one machine goes through at a time: stretches from one of these icounts to the
+/// next.
+type Stretches = Vec<Icount>;
+
+/// The stretches that begin at `starts`, those that are far from the end of the search together: each
+/// part costs going back to a checkpoint, and the translator getting warm again, and a hit so far back is
+/// found late anyway. Where the search comes to its beginning they are short again, so that nobody waits
+/// for the last one.
+fn joined(starts: &[Icount], until: Icount) -> Vec<Stretches> {
+    let mut parts: Vec<Stretches> = Vec::new();
     let mut end = until;
-    for k in (1..starts.len()).rev() {
-        if end - starts[k] < (until - starts[k]) / JOINED_PART {
-            starts.remove(k);
-        } else {
-            end = starts[k];
+    for &start in starts.iter().rev() {
+        let to_nearer_end = (until - end).min(end - starts[0]);
+        let is_short = |part: &&mut Stretches| part[0] - end < to_nearer_end / JOINED_PART;
+        match parts.last_mut().filter(is_short) {
+            Some(part) => part.push(start),
+            None => parts.push(vec![end, start]),
         }
+        end = start;
     }
+    parts.iter_mut().for_each(|part| part.reverse());
+    parts.reverse();
+    parts
 }
 
 /// What workers tell.
 enum Message {
     /// So many instructions more are searched.
     Ran(Icount),
-    /// The last hit in the stretch with this number.
+    /// So many need not be.
+    Skipped(Icount),
+    /// The last hit in the part with this number.
     Hit(usize, StopHit),
     /// A checkpoint could not be restored.
     Failed(CheckpointError),
@@ -226,32 +258,32 @@ enum Message {
 struct Job<'a> {
     search: &'a Search,
     points: StopPoints,
-    /// Where the stretches begin; each ends where the next one begins.
-    starts: &'a [Icount],
-    until: Icount,
+    /// What is looked for, if footprints tell of it.
+    interest: Option<Interest>,
+    parts: &'a [Stretches],
     inputs: &'a Inputs,
-    target: &'a (dyn Fn(Icount) -> Target + Sync),
-    /// The stretches before this one are not taken yet.
+    store: &'a Store,
+    /// The parts before this one are not taken yet.
     next: AtomicUsize,
-    /// The stretches before this one need not be searched: there is a hit behind them.
+    /// The parts before this one need not be searched: there is a hit behind them.
     found: AtomicUsize,
     cancelled: AtomicBool,
 }
 
 impl Job<'_> {
-    /// Searches stretch after stretch, the last ones first.
+    /// Searches part after part, the last ones first.
     fn work<M: RunMachine>(&self, worker: &mut Worker<M>, tell: &Sender<Message>) {
         let one_less = |next: usize| next.checked_sub(1);
         while let Ok(next) = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
-            let stretch = next - 1;
-            if !self.wanted(stretch) {
+            let part = next - 1;
+            if !self.wanted(part) {
                 return;
             }
             // Who listens ends after all who tell.
-            let _ = match self.search(worker, stretch, tell) {
+            let _ = match self.search(worker, part, tell) {
                 Ok(Some(hit)) => {
-                    self.found.fetch_max(stretch, Ordering::Relaxed);
-                    tell.send(Message::Hit(stretch, hit))
+                    self.found.fetch_max(part, Ordering::Relaxed);
+                    tell.send(Message::Hit(part, hit))
                 }
                 Ok(None) => continue,
                 Err(error) => tell.send(Message::Failed(error)),
@@ -259,25 +291,53 @@ impl Job<'_> {
         }
     }
 
-    fn wanted(&self, stretch: usize) -> bool {
-        !self.cancelled.load(Ordering::Relaxed) && stretch >= self.found.load(Ordering::Relaxed)
+    fn wanted(&self, part: usize) -> bool {
+        !self.cancelled.load(Ordering::Relaxed) && part >= self.found.load(Ordering::Relaxed)
     }
 
     fn search<M: RunMachine>(
         &self,
         worker: &mut Worker<M>,
-        stretch: usize,
+        part: usize,
         tell: &Sender<Message>,
     ) -> Result<Option<StopHit>, CheckpointError> {
-        let to = self.starts.get(stretch + 1).copied().unwrap_or(self.until);
-        let target = (self.target)(self.starts[stretch]);
-        let mut before = self.starts[stretch];
-        let hits = worker.search(self.inputs, &self.points, &target, to, |here| {
-            let _ = tell.send(Message::Ran(here.saturating_sub(before)));
-            before = before.max(here);
-            self.wanted(stretch)
-        })?;
-        Ok(hits.and_then(|hits| self.search.choose(&hits)))
+        for stretch in self.to_be_run(&self.parts[part], tell).into_iter().rev() {
+            let target = self.store.last_before(self.above_start(stretch.start));
+            let mut before = stretch.start;
+            let hits = worker.search(self.inputs, &self.points, &target, stretch.end, |here| {
+                let _ = tell.send(Message::Ran(here.saturating_sub(before)));
+                before = before.max(here);
+                self.wanted(part)
+            })?;
+            let Some(hits) = hits else { return Ok(None) };
+            if let Some(hit) = self.search.choose(&hits) {
+                return Ok(Some(hit));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The stretches of a part that may have what is looked for; those that follow each other as one.
+    fn to_be_run(&self, part: &[Icount], tell: &Sender<Message>) -> Vec<Range<Icount>> {
+        let mut all: Vec<Range<Icount>> = Vec::new();
+        for (&start, &end) in part.iter().zip(&part[1..]) {
+            let may_touch = self.interest.as_ref().is_none_or(|interest| {
+                let from = self.store.key_before(self.above_start(start));
+                self.store.may_touch(interest, from, end)
+            });
+            match all.last_mut() {
+                _ if !may_touch => drop(tell.send(Message::Skipped(end - start))),
+                Some(before) if before.end == start => before.end = end,
+                _ => all.push(start..end),
+            }
+        }
+        all
+    }
+
+    /// A stretch begins at the last checkpoint below this icount: the one at its start, unless it may lie
+    /// behind an input there.
+    fn above_start(&self, start: Icount) -> Icount {
+        if self.inputs.any_at(start) { start } else { start.saturating_add(1) }
     }
 }
 
@@ -287,17 +347,20 @@ mod tests {
 
     #[test]
     fn stretches_grow_with_their_distance() {
-        let mut starts: Vec<Icount> = (0..1000).map(|k| k * 10).collect();
-        join_far(&mut starts, 10_000);
-        assert_eq!(starts[0], 0, "the beginning stays");
-        assert_eq!(starts.last(), Some(&9_990), "and so does what is near the end");
-        let ends = starts.iter().skip(1).copied().chain([10_000]);
-        for (start, end) in starts.iter().zip(ends) {
-            assert!(end - start <= 10 + (10_000 - start) / JOINED_PART, "{start} to {end}");
+        let starts: Vec<Icount> = (0..1000).map(|k| k * 10).collect();
+        let parts = joined(&starts, 10_000);
+        assert_eq!(parts[0], [0, 10], "what is at the beginning stands alone");
+        assert_eq!(parts.last().unwrap(), &[9_990, 10_000], "what is near the end stands alone");
+        for (part, next) in parts.iter().zip(&parts[1..]) {
+            assert_eq!(part.last(), next.first(), "nothing is left out");
         }
-        assert!((200..700).contains(&starts.len()), "{}", starts.len());
-        let mut few = vec![5, 9];
-        join_far(&mut few, 10);
-        assert_eq!(few, [5, 9]);
+        let all: Vec<Icount> = parts.iter().flat_map(|part| &part[..part.len() - 1]).copied().collect();
+        assert_eq!(all, starts);
+        for part in &parts {
+            let (start, end) = (part[0], part[part.len() - 1]);
+            assert!(end - start <= 10 + (10_000 - start).min(end) / JOINED_PART, "{start} to {end}");
+        }
+        assert!((100..700).contains(&parts.len()), "{}", parts.len());
+        assert_eq!(joined(&[5, 9], 10), [vec![5, 9], vec![9, 10]]);
     }
 }

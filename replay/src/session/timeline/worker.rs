@@ -46,7 +46,7 @@ impl<M: RunMachine> Worker<M> {
     /// With a machine that was just made.
     pub fn new(mut machine: M, store: Arc<Store>) -> Self {
         machine.take_unsaved_pages();
-        Self { machine, tracker: Tracker::new(store) }
+        Self { machine, tracker: Tracker::alone(store) }
     }
 
     /// Waits until the checkpoints that it took are kept.
