@@ -1,7 +1,9 @@
 //! The side file of a journal: it makes replays faster and never wrong, whatever becomes of it.
 
+use dejavm_core::boundary::{Space, StopCondition, StopPoint, Watch, WatchKind};
 use dejavm_replay::checkpoint::{Spacing, inspect, noted_budget, side_path};
 use dejavm_replay::journal::StateDigest;
+use dejavm_replay::session::timeline::{Found, Search};
 use dejavm_replay::session::{ReplayStop, RunMachine};
 use dejavm_tests::cli::Scratch;
 use dejavm_tests::recording::{DENSE, END, recorded, replay, straight};
@@ -181,4 +183,59 @@ fn a_small_budget_is_kept() {
 fn the_side_file_lies_beside_the_journal() {
     assert_eq!(side_path(Path::new("runs/boot.dj")), Path::new("runs/boot.djc"));
     assert_eq!(side_path(Path::new("boot")), Path::new("boot.djc"));
+}
+
+/// CRC-32 as in the format.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
+
+/// The frames behind the preamble: each with its kind, and where it is.
+fn frames(side: &[u8]) -> Vec<(u8, std::ops::Range<usize>)> {
+    let mut all = Vec::new();
+    let mut at = 16;
+    while at < side.len() {
+        let stored = u32::from_le_bytes(side[at + 4..at + 8].try_into().expect("four bytes"));
+        let end = at + 24 + stored as usize;
+        all.push((side[at + 3], at..end));
+        at = end;
+    }
+    all
+}
+
+#[test]
+fn searches_pass_over_what_footprints_exclude_and_do_without_them() {
+    let scratch = Scratch::new("side-file-footprints");
+    let path = scratch.file("a.djc");
+    let sample = Sample::new(&path, 8);
+    let footprints: Vec<_> = frames(&sample.side).into_iter().filter(|(kind, _)| *kind == b'F').collect();
+    assert!(footprints.len() > 3, "{}", footprints.len());
+    // As the version before wrote it.
+    let mut old = sample.side[..16].to_vec();
+    old[8..12].copy_from_slice(&1u32.to_le_bytes());
+    let crc = crc32(&old[..12]);
+    old[12..].copy_from_slice(&crc.to_le_bytes());
+    let kept = frames(&sample.side).into_iter().filter(|(kind, _)| *kind != b'F');
+    kept.for_each(|(_, range)| old.extend(&sample.side[range]));
+    let mut damaged = sample.side.clone();
+    footprints.iter().step_by(2).for_each(|(_, range)| damaged[range.start + 30] ^= 1);
+    // A word that the guest writes but once, early.
+    let watch = Watch { space: Space::Physical, start: 0x8000, len: 8, kind: WatchKind::Write };
+    let points = vec![StopPoint { id: 0, vcpu: None, condition: StopCondition::Watch(watch) }];
+    let search = Search { points, from: 0, to: END, delivered: false };
+    let mut found = Vec::new();
+    for side in [&sample.side, &damaged, &old] {
+        fs::write(&path, side).expect("a file");
+        let mut session = replay(&sample.journal);
+        session.set_spacing(Some(DENSE));
+        assert!(session.use_side_file(&path, BUDGET).expect("it is used") > 3);
+        let hit = session.last_hit(&search, &mut ()).expect("a search");
+        found.push((hit, session.search_stats().ran_icount));
+    }
+    assert!(matches!(found[0].0, Found::Hit(_)));
+    assert!(found.iter().all(|(hit, _)| *hit == found[0].0), "{found:?}");
+    assert!(found[0].1 < END / 4 && found[0].1 < found[1].1 && found[1].1 < found[2].1, "{found:?}");
+    assert_eq!(fs::read(&path).expect("a file")[8], 2, "who goes on writing makes it one of this version");
 }

@@ -25,6 +25,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import statistics
@@ -190,8 +191,8 @@ def seek(args, journal):
 SEARCHES = (
     # Nothing writes the first page that the kernel is unpacked to once it runs.
     ("a write at the very start", "last_write -p 0x1000000"),
-    # Code of the kernel that runs but once, and early; what it was overwritten with later is elsewhere.
-    ("an instruction that ran at the start", "reverse_continue 0x1000000"),
+    # What the boot loader's part of the kernel executes here, it never does again.
+    ("an instruction that ran at the start", "reverse_continue {at_start}"),
     # No footprint tells of exceptions: all of the run is gone through. In 64-bit mode nothing raises this one.
     ("an exception that never was", "reverse_continue -e 4"),
 )
@@ -202,8 +203,14 @@ def search(args, journal):
     once = tuple(statistics.median(column) for column in zip(*runs))
     print(f"one replay straight through: {once[0]:.1f} ({once[1]:.1f}) s, {args.icount / once[1] / 1e6:.0f} MIPS; "
           f"each: {', '.join(f'{run[0]:.1f}' for run in runs)}", flush=True)
+    replay = Replay(args, journal)
+    replay.timed("replay_seek 2000000")
+    place = replay.timed("step")[1]
+    at_start = re.search(r"\b2000001 (0x[0-9a-f]+)", place).group(1)
+    replay.quit()
     for what, command in SEARCHES:
         backs = []
+        command = command.format(at_start=at_start)
         replay = Replay(args, journal)
         for _ in range(args.rounds):
             replay.timed(f"replay_seek {args.icount - 1}")

@@ -51,8 +51,9 @@ impl<W: Write> Writer<W> {
         Self::begin(out, header, images, None)
     }
 
-    /// As [`Self::new`], but the images are compressed beside the run, and written when it is done, before
-    /// all that comes: a guest runs at once. A process that dies before has run for an instant.
+    /// As [`Self::new`], but the images are compressed beside the run, so that a guest runs at once. They are
+    /// written by [`Self::put_images_when_ready`], or before whatever comes next. What a process leaves that
+    /// dies before is no journal.
     pub fn in_background(out: W, header: &Header, images: &Images) -> Result<Self, JournalError> {
         let mut writer = Self::begin_with_header(out, header, false)?;
         let records = header.images.iter().filter(|record| record.embedded);
@@ -120,6 +121,18 @@ impl<W: Write> Writer<W> {
     /// The hash of the machine and its images.
     pub(crate) fn identity(&self) -> u128 {
         self.identity
+    }
+
+    /// Writes the images, if they were being compressed beside the run and that is done.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn put_images_when_ready(&mut self) -> Result<(), JournalError> {
+        if self.images.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.put_awaited_images()
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether events wait to be written.

@@ -55,6 +55,10 @@ pub trait Log {
     fn is_due(&self, at: Position, flush_due: bool) -> bool;
     /// Whether there are events after the last chunk.
     fn has_pending(&self) -> bool;
+    /// Takes down what was made ready beside the run, if there is any.
+    fn tend(&mut self) -> Result<(), JournalError> {
+        Ok(())
+    }
     /// An event was applied.
     fn append(&mut self, at: Position, event: &Inbound) -> Result<(), JournalError>;
     /// A chunk ends.
@@ -160,6 +164,7 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
     /// As [`Self::step`], but not beyond `icount`; the run is not over there.
     pub fn step_until(&mut self, icount: Icount, host: &mut dyn Host) -> Result<Step, SessionError> {
         self.at_stop_point = false;
+        self.log.tend()?;
         self.take_inbound(host)?;
         self.write_out(host, true)?;
         if self.ended.is_none() && !self.at_stop_point {
@@ -197,6 +202,7 @@ impl<M: RunMachine, L: Log> LiveSession<M, L> {
     /// If it cannot be taken down.
     pub fn admit(&mut self, host: &mut dyn Host) -> Result<(), SessionError> {
         self.at_stop_point = false;
+        self.log.tend()?;
         self.take_inbound(host)?;
         self.hand_out(host);
         self.write_out(host, true)

@@ -124,6 +124,10 @@ impl<W: Write> Log for Writer<W> {
         Writer::has_pending(self)
     }
 
+    fn tend(&mut self) -> Result<(), JournalError> {
+        self.put_images_when_ready()
+    }
+
     fn append(&mut self, at: Position, event: &Inbound) -> Result<(), JournalError> {
         Writer::append(self, at, event)
     }
