@@ -20,6 +20,9 @@ use std::thread::JoinHandle;
 /// the slowest host.
 const WORTH_SAVING_ICOUNT: Icount = 1 << 20;
 
+/// Images of no more than this are compressed in a few ms: that is not worth a thread.
+const QUICKLY_COMPRESSED_BYTES: u64 = 1 << 20;
+
 /// Writes one journal to `W`.
 ///
 /// Who writes decides where chunks end: at [`Writer::next_boundary`] always, and wherever
@@ -55,6 +58,10 @@ impl<W: Write> Writer<W> {
     /// written by [`Self::put_images_when_ready`], or before whatever comes next. What a process leaves that
     /// dies before is no journal.
     pub fn in_background(out: W, header: &Header, images: &Images) -> Result<Self, JournalError> {
+        let bytes: u64 = header.images.iter().map(|record| record.hash.size_bytes).sum();
+        if bytes <= QUICKLY_COMPRESSED_BYTES {
+            return Self::new(out, header, images);
+        }
         let mut writer = Self::begin_with_header(out, header, false)?;
         let records = header.images.iter().filter(|record| record.embedded);
         let embedded: Vec<Vec<u8>> = records.map(|record| image_of(images, record.role).to_vec()).collect();
