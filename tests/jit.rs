@@ -8,7 +8,7 @@ use dejavm_core::boundary::{Inbound, ProbeKind, ProbeSettings};
 use dejavm_core::jit::Trust;
 use dejavm_core::machine::{Accel, Machine, RunLimit, StopReason};
 use dejavm_tests::fuzz::{self, guest::Guest};
-use dejavm_tests::generate::{encode::encode, state};
+use dejavm_tests::generate::{encode::code_of, state};
 use dejavm_tests::isa::{Row, Subject, families, glob};
 use dejavm_tests::layout::{WINDOW, WINDOW_BYTES};
 use dejavm_tests::lockstep::{Lockstep, compare};
@@ -42,13 +42,6 @@ fn rows() -> Vec<Row> {
         Subject::Bytes(_) => pattern == "*",
     });
     rows
-}
-
-fn code_of(row: &Row, rng: &mut Rng) -> Vec<u8> {
-    match &row.subject {
-        Subject::Form(code) => encode(*code, rng).unwrap_or_default(),
-        Subject::Bytes(bytes) => bytes.clone(),
-    }
 }
 
 fn check(lockstep: &mut Lockstep, code: &[u8], rng: &mut Rng) {

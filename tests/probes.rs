@@ -9,8 +9,8 @@ use dejavm_tests::accel::on;
 use dejavm_tests::busy_guest::{BASE, config, elf, images, machine};
 use dejavm_tests::cli::guest_file;
 use dejavm_tests::fuzz;
-use dejavm_tests::generate::{encode::encode, state};
-use dejavm_tests::isa::{Row, Subject, families};
+use dejavm_tests::generate::{encode::code_of, state};
+use dejavm_tests::isa::{Row, families};
 use dejavm_tests::lockstep::{Lockstep, compare, compare_records};
 use dejavm_tests::rng::Rng;
 use iced_x86::IcedError;
@@ -243,13 +243,6 @@ fn watched_kinds(n: usize) -> ProbeSettings {
 
 fn rows() -> Vec<Row> {
     families().expect("rows").into_iter().flat_map(|family| family.rows).collect()
-}
-
-fn code_of(row: &Row, rng: &mut Rng) -> Vec<u8> {
-    match &row.subject {
-        Subject::Form(code) => encode(*code, rng).unwrap_or_default(),
-        Subject::Bytes(bytes) => bytes.clone(),
-    }
 }
 
 fn check(lockstep: &mut Lockstep, code: &[u8], rng: &mut Rng) {

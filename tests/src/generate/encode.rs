@@ -1,9 +1,18 @@
 //! A random encoding of an instruction form (SDM vol. 2, chapter 2): registers, addressing
 //! modes, immediates and prefixes that the form allows.
 
+use crate::isa::{Row, Subject};
 use crate::layout::{CODE, WINDOW, WINDOW_BYTES};
 use crate::rng::Rng;
 use iced_x86::{Code, Encoder, Instruction, OpCodeInfo, OpCodeOperandKind as K, OpKind, Register};
+
+/// The bytes of a row: of its form with random operands, nothing if that has no encoding here.
+pub fn code_of(row: &Row, rng: &mut Rng) -> Vec<u8> {
+    match &row.subject {
+        Subject::Form(code) => encode(*code, rng).unwrap_or_default(),
+        Subject::Bytes(bytes) => bytes.clone(),
+    }
+}
 
 /// The bytes of `code` with random operands; `None` if it has an operand kind that this
 /// machine does not have, or no 64-bit form.

@@ -75,8 +75,7 @@ impl ProbeLog {
     #[inline(always)]
     pub fn push_at(&mut self, position: Position, origin: Option<Origin>, event: ProbeEvent) {
         if self.unfiltered & event.kind().bit() != 0 {
-            let (cpl, cr3) = origin.map_or((0, 0), |o| (o.cpl, o.cr3));
-            self.records.push(ProbeRecord { position, vcpu: origin.map(|o| o.vcpu as u8), cpl, cr3, event });
+            self.keep(position, origin, event);
         } else if self.on & event.kind().bit() != 0 {
             self.push_filtered(position, origin, event);
         }
@@ -86,9 +85,14 @@ impl ProbeLog {
     #[inline(never)]
     fn push_filtered(&mut self, position: Position, origin: Option<Origin>, event: ProbeEvent) {
         if self.admits(origin, &event) {
-            let (cpl, cr3) = origin.map_or((0, 0), |o| (o.cpl, o.cr3));
-            self.records.push(ProbeRecord { position, vcpu: origin.map(|o| o.vcpu as u8), cpl, cr3, event });
+            self.keep(position, origin, event);
         }
+    }
+
+    #[inline(always)]
+    fn keep(&mut self, position: Position, origin: Option<Origin>, event: ProbeEvent) {
+        let (cpl, cr3) = origin.map_or((0, 0), |o| (o.cpl, o.cr3));
+        self.records.push(ProbeRecord { position, vcpu: origin.map(|o| o.vcpu as u8), cpl, cr3, event });
     }
 
     /// Whether its rule wants an event.
